@@ -15,7 +15,7 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -53,10 +53,10 @@ class AnyOf:
 
 @dataclass(frozen=True)
 class When:
-    """Marks an option that acts only where another option has one of ``values``."""
+    """Marks an option that acts only where another one has one of ``values`` (none: wherever it is given)."""
 
     option: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,20 @@ class Option:
         odd = "odd " if isinstance(self.number, Integer) and self.number.odd else ""
         noun = "integer" if isinstance(self.number, Integer) else "number"
         unit = f" {self.number.unit}" if self.number.unit else ""
-        return f"{'an' if (odd + noun)[0] in 'aeiou' else 'a'} {odd}{noun} in [{self.number.low:g}, {self.number.high:g}]{unit}"
+        shown = "d" if isinstance(self.number, Integer) else "g"
+        article = "an" if (odd + noun)[0] in "aeiou" else "a"
+        return f"{article} {odd}{noun} in [{self.number.low:{shown}}, {self.number.high:{shown}}]{unit}"
 
     def check(self, value: Any) -> Any:
         """Return ``value`` in canonical form, or raise `OptionError` with the allowed values."""
         if value is None and self.nullable:
             return None
         if self.kind in ("reals", "integers", "choices"):
-            if not isinstance(value, list | tuple) or (self.length is not None and len(value) != self.length) or not value:
+            if (
+                not isinstance(value, list | tuple)
+                or (self.length is not None and len(value) != self.length)
+                or not value
+            ):
                 raise self._refusal(value)
             return tuple(self._check_item(item) for item in value)
         return self._check_item(value)
@@ -146,13 +152,13 @@ class Option:
         assert number is not None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refusal(value)
-        if isinstance(number, Integer):
-            if int(value) != value or not number.low <= value <= number.high or (number.odd and int(value) % 2 == 0):
-                raise self._refusal(value)
-            return int(value)
         if not number.low <= value <= number.high:
             raise self._refusal(value)
-        return float(value)
+        if isinstance(number, Real):
+            return float(value)
+        if int(value) != value or (number.odd and int(value) % 2 == 0):
+            raise self._refusal(value)
+        return int(value)
 
     def _refusal(self, value: Any, near: str | None = None) -> OptionError:
         hint = f" (did you mean {near!r}?)" if near else ""
@@ -218,7 +224,15 @@ def _is_array(member: Any) -> bool:
     return hasattr(member, "array_type")  # jaxtyping's mark on Float[Tensor, "..."]
 
 
-def _kind(name: str, members: tuple[Any, ...], number: Any, choices: tuple[Any, ...], part: str | None, *, plural: bool) -> Kind:
+def _kind(
+    name: str,
+    members: tuple[Any, ...],
+    number: Any,
+    choices: tuple[Any, ...],
+    part: str | None,
+    *,
+    plural: bool,
+) -> Kind:
     if part is not None:
         return "part"
     if choices:
@@ -242,6 +256,14 @@ class Entry:
     summary: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse a declaration whose own defaults are not allowed."""
+        for option in self.options.values():
+            try:
+                option.check(option.default)
+            except OptionError as error:
+                raise TypeError(f"{self.name}: the default {error}") from None
+
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the given options in canonical form; unknown names and bad values raise `OptionError`.
 
@@ -252,11 +274,13 @@ class Entry:
             if name in self.options:
                 checked[name] = self.options[name].check(value)
                 continue
-            base = self.options.get(name.removesuffix("_range"))
-            if base is None or not base.rangeable or not name.endswith("_range"):
+            base = self.options.get(str(name).removesuffix("_range"))
+            if base is None or not base.rangeable or not str(name).endswith("_range"):
                 raise unknown_option(self, name)
             if base.name in given:
-                raise OptionError(f"{base.name} and {name} are both given: one fixes the value, the other draws it")
+                raise OptionError(
+                    f"{base.name} and {name} are both given: one fixes the value, the other draws it"
+                )
             checked[name] = check_range(base, name, value)
         return checked
 
@@ -267,19 +291,21 @@ class Entry:
 
 def check_range(option: Option, name: str, value: Any) -> tuple[Any, Any]:
     """Return a drawn option's range as an ascending pair within the option's limits."""
+    end = replace(option, name=f"an end of {name}", nullable=False)
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise OptionError(f"{name} = {value!r} is not a range: write [low, high], each {option.allowed()}")
-    low, high = option.check(value[0]), option.check(value[1])
+        raise OptionError(f"{name} = {value!r} is not a range: write [low, high], each {end.allowed()}")
+    low, high = end.check(value[0]), end.check(value[1])
     if low > high:
         raise OptionError(f"{name} = {value!r}: the lower end is above the upper one")
     return low, high
 
 
-def unknown_option(entry: Entry, name: str) -> OptionError:
+def unknown_option(entry: Entry, name: Any) -> OptionError:
     """Return the error for an option that an entry does not have."""
     near = near_miss(name, entry.option_names())
     hint = f" (did you mean {near!r}?)" if near else ""
-    return OptionError(f"{entry.name} has no option {name!r}{hint}; it has: {', '.join(entry.option_names())}")
+    known = ", ".join(entry.option_names()) or "none"
+    return OptionError(f"{entry.name} has no option {name!r}{hint}; it has: {known}")
 
 
 E = TypeVar("E", bound=Entry)
@@ -297,8 +323,9 @@ class Registry(Generic[E]):
     def add(self, entry: E) -> None:
         """Register an entry; a name that is taken by another function is refused."""
         taken = self._entries.get(entry.name)
-        if taken is not None and taken.function.__module__ != entry.function.__module__:
-            raise UsageError(f"{self.what} {entry.name!r} is declared twice: {taken.function.__module__} and {entry.function.__module__}")
+        if taken is not None and _address(taken.function) != _address(entry.function):
+            places = f"{_address(taken.function)} and {_address(entry.function)}"
+            raise UsageError(f"{self.what} {entry.name!r} is declared twice: {places}")
         self._entries[entry.name] = entry
 
     def remove(self, name: str) -> None:
@@ -308,36 +335,48 @@ class Registry(Generic[E]):
     def load(self) -> "Registry[E]":
         """Import every module of the package and every plugin of the entry-point group, once."""
         if not self._loaded:
-            self._loaded = True
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-                importlib.import_module(module.name)
-            for plugin in entry_points(group=self._package):
-                plugin.load()
+            self._loaded = True  # before the imports, because they may look into the catalogue
+            try:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                    importlib.import_module(module.name)
+                for plugin in entry_points(group=self._package):
+                    plugin.load()
+            except BaseException:
+                self._loaded = False
+                raise
         return self
 
     def __getitem__(self, name: str) -> E:
         """Return the entry of that name, or raise `UnknownNameError` with the near miss."""
-        entry = self.load()._entries.get(name)
+        self.load()
+        entry = self._entries.get(name)
         if entry is None:
             raise unknown_name(self.what, name, self._entries)
         return entry
 
     def __contains__(self, name: object) -> bool:
         """Return whether an entry has that name."""
-        return name in self.load()._entries
+        self.load()
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, sorted."""
-        return iter(sorted(self.load()._entries))
+        self.load()
+        return iter(sorted(self._entries))
 
     def __len__(self) -> int:
         """Return the number of entries."""
-        return len(self.load()._entries)
+        self.load()
+        return len(self._entries)
 
     def entries(self) -> list[E]:
         """Return all entries, by name."""
         return [self[name] for name in self]
+
+
+def _address(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def summary_of(function: Callable[..., Any]) -> str:

@@ -1,1 +1,20 @@
-"""To be written."""
+"""Datasets: make one, open one, check one."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spinlock.dataset.generate import DatasetGenerationPipeline
+    from spinlock.dataset.open import Dataset, Sample, open_dataset
+
+__all__ = ["Dataset", "DatasetGenerationPipeline", "Sample", "open_dataset"]
+
+_HOMES = {"DatasetGenerationPipeline": "generate", "Dataset": "open", "Sample": "open", "open_dataset": "open"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first used: reading does not need what generating does."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

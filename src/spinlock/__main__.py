@@ -1,0 +1,6 @@
+"""``python -m spinlock``."""
+
+from spinlock.cli import main
+
+if __name__ == "__main__":
+    main()

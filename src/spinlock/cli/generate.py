@@ -1,0 +1,89 @@
+"""``spinlock generate``: make the dataset that a configuration describes."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+SUMMARY = "make the dataset that a configuration describes"
+
+DESCRIPTION = """Make the dataset that a configuration describes.
+
+An interrupted run of the same plan resumes by itself and ends with the bytes of an undisturbed one. A different
+dataset at the output path is refused unless --force is given."""
+
+EXAMPLES = """examples:
+  spinlock generate --config configs/experiments/test_100.yaml
+  spinlock generate --config configs/experiments/my_experiment.yaml --total-samples 20 --device cpu
+  spinlock generate --config my.yaml --set simulation.num_timesteps=64 dataset.storage.trajectories=all
+  spinlock generate --config my.yaml --dry-run"""
+
+FLAGS = (
+    ("--output", "PATH", str, "dataset.output_path", "the file to make"),
+    ("--device", "NAME", str, "simulation.device", "auto, cpu, cuda or cuda:1"),
+    ("--total-samples", "N", int, "sampling.total_samples", "number of samples"),
+    ("--batch-size", "B", int, "sampling.batch_size", "most samples in flight; changes no bit"),
+    ("--num-realizations", "M", int, "simulation.num_realizations", "ensemble size"),
+    ("--num-timesteps", "T", int, "simulation.num_timesteps", "operator applications"),
+    ("--seed", "S", int, "sampling.sobol.seed", "root seed of everything"),
+    ("--workers", "W", str, "simulation.parallelism.workers", "auto, or how many threads (inline) or processes"),
+)
+"""Flag, metavar, type, the key of the configuration it replaces, help."""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    command.add_argument("--config", required=True, metavar="FILE", help="the YAML configuration")
+    replaced = command.add_argument_group("values that replace those of the configuration")
+    for flag, metavar, kind, key, text in FLAGS:
+        replaced.add_argument(flag, metavar=metavar, type=kind, help=f"{text} ({key})")
+    replaced.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="any key, such as simulation.precision=bfloat16"
+    )
+    command.add_argument("--dry-run", action="store_true", help="print the plan with sizes and time, and make nothing")
+    command.add_argument("--force", action="store_true", help="replace another dataset at the output path")
+    command.add_argument("--fresh", action="store_true", help="drop partial work and begin again")
+    command.add_argument(
+        "--allow-mixed", action="store_true", help="go on with work begun on another device model, torch build or instruction set"
+    )
+
+
+def overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
+    """Return what the flags ask to replace: where it was said, the key, the value."""
+    from spinlock.config.load import parse_override
+
+    asked: list[tuple[str, str, Any]] = []
+    for flag, _, _, key, _ in FLAGS:
+        value = getattr(options, flag.removeprefix("--").replace("-", "_"))
+        if value is not None:
+            asked.append((flag, key, int(value) if flag == "--workers" and value.isdecimal() else value))
+    return asked + [parse_override(text) for text in options.set]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the dataset, or print the plan."""
+    from spinlock.cli.render import render_plan, render_summary
+    from spinlock.cli.progress import Progress
+    from spinlock.config import load_config
+    from spinlock.dataset import DatasetGenerationPipeline
+
+    config = load_config(options.config, overrides(options))
+    pipeline = DatasetGenerationPipeline(
+        config, force=options.force, fresh=options.fresh, allow_mixed=options.allow_mixed
+    )
+    if options.dry_run:
+        preview = pipeline.dry_run()
+        _print(options, preview, render_plan)
+        return 0
+    with Progress(hidden=options.quiet or options.json) as progress:
+        summary = pipeline.generate(progress)
+    _print(options, summary.as_dict(), render_summary)
+    return 0
+
+
+def _print(options: argparse.Namespace, values: dict[str, Any], render: Any) -> None:
+    if options.json:
+        json.dump(values, sys.stdout, indent=None)
+        print()
+    elif not options.quiet:
+        print(render(values))

@@ -1,0 +1,29 @@
+"""``spinlock list``: print a catalogue."""
+
+import argparse
+import json
+
+SUMMARY = "print a catalogue: what can be named in a configuration"
+
+CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs")
+
+DESCRIPTION = """Print a catalogue: what can be named in a configuration, with options, allowed values and defaults."""
+
+EXAMPLES = """examples:
+  spinlock list initial-conditions
+  spinlock list operators --json"""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    command.add_argument("catalogue", choices=CATALOGUES, metavar="CATALOGUE", help=", ".join(CATALOGUES))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the catalogue."""
+    from spinlock.cli.render import render_catalogue
+    from spinlock.dataset.catalogues import catalogue
+
+    content = catalogue(options.catalogue)
+    print(json.dumps(content) if options.json else render_catalogue(content, verbose=options.verbose))
+    return 0

@@ -1,0 +1,161 @@
+"""The program: its parser, and what every command shares (logging, warnings, errors, exit codes)."""
+
+import argparse
+import contextlib
+import importlib
+import logging
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+COMMANDS = ("generate", "info", "validate", "list")
+
+DESCRIPTION = "Datasets of stochastic neural dynamical systems: a sample is a pure function of (configuration, index)."
+
+EXAMPLES = """examples:
+  spinlock generate --config configs/experiments/test_100.yaml
+  spinlock info --dataset datasets/test_100.h5
+  spinlock validate --dataset datasets/test_100.h5 --replay 5
+
+exit codes: 0 done, 1 failed or found invalid, 2 bad usage or configuration, 130 interrupted"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names the near miss of an unknown option or command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message with a near miss, if there is one, and exit with code 2."""
+        from spinlock.registry import near_miss
+
+        words = message.replace("'", " ").replace(",", " ").split()
+        known = [*self._option_string_actions, *COMMANDS]
+        for word in words:
+            plain = word.partition("=")[0]
+            if (word.startswith("--") or "invalid choice" in message) and plain not in known:
+                near = near_miss(plain, known)
+                if near:
+                    message += f" (did you mean {near}?)"
+                    break
+        self.exit(2, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")
+
+
+def build_parser(only: str | None = None) -> Parser:
+    """Return the parser of the program; ``only`` builds the options of one command and names the others."""
+    parser = Parser(prog="spinlock", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=Formatter, allow_abbrev=False)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name in COMMANDS:
+        module = importlib.import_module(f"spinlock.cli.{name}")
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=Formatter,
+            allow_abbrev=False,
+        )
+        if only in (None, name):
+            module.add_options(command)
+            _add_common_options(command)
+    return parser
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help with descriptions as written and room for long options."""
+
+    def __init__(self, prog: str, **kwargs: Any) -> None:
+        super().__init__(prog, max_help_position=34, **kwargs)
+
+
+def _add_common_options(command: argparse.ArgumentParser) -> None:
+    common = command.add_argument_group("output")
+    volume = common.add_mutually_exclusive_group()
+    volume.add_argument("--verbose", action="store_true", help="say more; errors come with a traceback")
+    volume.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    common.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    first = next((a for a in arguments if not a.startswith("-")), None)
+    parser = build_parser(first)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    if options.version:
+        from spinlock import __version__
+
+        print(f"spinlock {__version__}")
+        return 0
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    module = importlib.import_module(f"spinlock.cli.{options.command}")
+    with _reporting(options), _stoppable():
+        return _guarded(module, options)
+
+
+def _guarded(module: Any, options: argparse.Namespace) -> int:
+    from spinlock.errors import SpinlockError
+
+    try:
+        return int(module.run(options) or 0)
+    except SpinlockError as error:
+        _tell(options, str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _tell(options, "interrupted")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        _tell(options, f"{error.filename or 'input or output'}: {error.strerror or error}")
+        return 1
+    except Exception as error:  # noqa: BLE001 (the last resort of a program: one line, the rest with --verbose)
+        _tell(options, f"unexpected {type(error).__name__}: {error}\nRun again with --verbose for the traceback, and report it.")
+        return 1
+
+
+def _tell(options: argparse.Namespace, message: str) -> None:
+    if options.verbose:
+        traceback.print_exc()
+    print(f"spinlock {options.command}: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _reporting(options: argparse.Namespace) -> Iterator[None]:
+    """Send log records and warnings to standard error, one line each."""
+    level = logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("spinlock")
+    before, logger.level = logger.level, level
+    logger.addHandler(handler)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_args, **_kwargs: logger.warning("warning: %s", message)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.level = before
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 (a scheduler's warning) end a run as Ctrl-C does."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,80 @@
+"""Progress of a long command: a bar on a terminal, a line every few seconds elsewhere."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+SECONDS_BETWEEN_LINES = 5.0
+
+logger = logging.getLogger("spinlock")
+
+
+class Progress:
+    """Shows how far a run is; use it as a context manager.
+
+    Parameters
+    ----------
+    hidden
+        Show nothing.
+    """
+
+    def __init__(self, *, hidden: bool = False) -> None:
+        self._hidden = hidden
+        self._bar: Any = None
+        self._task: Any = None
+        self._total = self._done = self._before = 0
+        self._started = self._told = time.monotonic()
+        self._what = ""
+
+    def __enter__(self) -> Self:
+        """Open the bar if standard error is a terminal."""
+        if not self._hidden and sys.stderr.isatty():
+            from rich import progress
+            from rich.console import Console
+
+            self._bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[rate]}"),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("planning", total=None, rate="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, total: int, done: int) -> None:
+        """Start counting samples."""
+        self._total, self._done, self._before = total, done, done
+        self._started = self._told = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, total=total, completed=done)
+
+    def advance(self) -> None:
+        """Count one more sample."""
+        self._done += 1
+        rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, rate=f"{rate:.3g} samples/s")
+        elif not self._hidden and time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            left = (self._total - self._done) / rate
+            logger.info("%s: %d of %d samples, %.3g samples/s, %.0f s left", self._what, self._done, self._total, rate, left)
+
+    def stage(self, what: str) -> None:
+        """Say what the run is doing."""
+        self._what = what
+        if self._bar is not None:
+            self._bar.update(self._task, description=what)
+        elif not self._hidden:
+            logger.info("%s", what)

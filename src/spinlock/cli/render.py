@@ -1,0 +1,167 @@
+"""What commands print for people: plain text, aligned, readable in a log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Rows = Sequence[tuple[str, str]]
+
+
+def table(rows: Rows, indent: str = "  ") -> str:
+    """Return two aligned columns."""
+    width = max((len(left) for left, _ in rows), default=0)
+    return "\n".join(f"{indent}{left:<{width}}  {right}".rstrip() for left, right in rows)
+
+
+def shares(counts: Mapping[str, int]) -> str:
+    """Return counts with their shares: ``chaotic 41 (41 %), active 30 (30 %)``."""
+    total = sum(counts.values())
+    return ", ".join(f"{name} {count} ({100 * count / total:.0f} %)" for name, count in counts.items())
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def sampling_line(metrics: Mapping[str, Any]) -> str:
+    """Return the quality of a sampling in one line, relative to random points."""
+    parts = [
+        f"{name} {metrics[key]:.2g}"
+        for name, key in (
+            ("discrepancy", "discrepancy_ratio"),
+            ("correlation", "correlation_ratio"),
+            ("imbalance", "imbalance_ratio"),
+        )
+        if metrics.get(key) is not None
+    ]
+    values = f" ({', '.join(parts)}, relative to random points)" if parts else ""
+    return f"{metrics['verdict']}{values}"
+
+
+def render_summary(summary: Mapping[str, Any]) -> str:
+    """Return the summary of a finished run."""
+    from spinlock.storage import readable_size
+
+    stages = ", ".join(f"{stage} {duration(s)}" for stage, s in summary["core_seconds"].items())
+    rows = [("samples", str(summary["samples"])), ("size", readable_size(summary["bytes"]))]
+    if summary["seconds"] is not None:
+        rate = summary["samples"] / summary["seconds"]
+        rows.append(("time", f"{duration(summary['seconds'])} ({rate:.3g} samples/s)"))
+    rows += [
+        ("core time", stages),
+        ("dynamics", shares(summary["dynamics"])),
+        ("sampling", sampling_line(summary["sampling"])),
+        ("plan", summary["plan_digest"][:16]),
+    ]
+    return f"{summary['path']} is complete\n{table(rows)}"
+
+
+def render_plan(plan: Mapping[str, Any]) -> str:
+    """Return the plan of a dry run."""
+    from spinlock.storage import readable_size
+
+    rows = [
+        ("output", plan["output"] + (" (complete already)" if plan["complete"] else "")),
+        ("samples", f"{plan['samples']} in {plan['shards']} shards of {plan['rows_per_shard']}"),
+        ("parameters", f"{len(plan['parameters'])}: {', '.join(plan['parameters'])}"),
+        ("grids", ", ".join(map(str, plan["grids"]))),
+        ("initial conditions", ", ".join(f"{n} {100 * w:.3g} %" for n, w in plan["initial_conditions"].items())),
+        ("architectures", f"{plan['architectures']} distinct in the first {plan['surveyed']} draws"),
+        ("operators built", f"{plan['operators_built']}, at the extremes of the space"),
+        ("operations", f"{plan['flops']:.3g} FLOP"),
+        ("data", f"{readable_size(plan['data_bytes'])} uncompressed"),
+        ("disk needed", readable_size(plan["disk_bytes"])),
+        ("memory", f"about {readable_size(plan['memory_bytes'])}"),
+        ("time", f"about {duration(plan['seconds'])} ({plan['executor']}, {plan['workers']} workers, {plan['device']})"),
+        ("sampling", sampling_line(plan["sampling"])),
+        ("plan", plan["plan_digest"][:16]),
+    ]
+    return f"dry run: nothing is made\n{table(rows)}"
+
+
+def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
+    """Return what a dataset holds."""
+    from spinlock.storage import readable_size
+
+    attributes, provenance = content["attributes"], content["provenance"]
+    environment = "; ".join(" ".join(str(v) for v in one.values()) for one in provenance["environments"])
+    head = [
+        ("size", readable_size(content["bytes"])),
+        ("samples", f"{content['samples']} × {content['realizations']} realizations, {content['channels']} channels"),
+        ("created", f"{attributes['creation_date']} by spinlock {attributes['spinlock_version']}"),
+        ("computed on", environment),
+        ("sampling", sampling_line(content["sampling_metrics"])),
+        ("plan", attributes["plan_digest"][:16]),
+    ]
+    rollouts = content["rollouts"]
+    median = rollouts["median_lyapunov"]
+    spread = [(name, shares(counts)) for name, counts in content["distributions"].items()]
+    spread.append(
+        ("rollouts", f"{rollouts['total']}, of which {rollouts['stopped']} stopped before the end")
+    )
+    if median is not None:
+        spread.append(("median λ", f"{median:.3g} per step"))
+    sections = [content["path"], table(head), "arrays", _arrays(content["arrays"]), "distributions", table(spread)]
+    if verbose:
+        sections += ["parameters", table([(n, _spread(s)) for n, s in content["parameters"].items()])]
+        sections += ["configuration", table(list(_flat(content["config"])))]
+        sections += ["provenance", table(list(_flat(provenance)))]
+    return "\n".join(section for section in sections if section)
+
+
+def _arrays(arrays: Iterable[Mapping[str, Any]]) -> str:
+    from spinlock.storage import readable_size
+
+    rows = []
+    for array in arrays:
+        axes = " × ".join(f"{dim} {size}" for dim, size in zip(array["dims"], array["shape"], strict=True))
+        chunks = f", chunks {'×'.join(map(str, array['chunks']))}, {array['compression']}" if array["chunks"] else ""
+        size = f"{readable_size(array['stored_bytes'])} of {readable_size(array['raw_bytes'])}" if array["chunks"] else readable_size(array["stored_bytes"])
+        rows.append((f"/{array['path']}", f"{array['dtype']}  [{axes}]  {size}{chunks}"))
+    return table(rows)
+
+
+def _spread(spread: Mapping[str, Any]) -> str:
+    if "counts" in spread:
+        return shares(spread["counts"])
+    return f"{spread['min']:.4g} … {spread['median']:.4g} … {spread['max']:.4g} (min, median, max)"
+
+
+def _flat(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for name, item in value.items():
+            yield from _flat(item, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, str(value)
+
+
+def render_validation(report: Mapping[str, Any]) -> str:
+    """Return the verdict on a dataset."""
+    head = f"{report['path']}: {'valid' if report['valid'] else 'INVALID'} (checked: {', '.join(report['checked'])})"
+    notes = [f"  note: {note}" for note in report["notes"]]
+    return "\n".join([head, *notes, *(f"  {failure}" for failure in report["failures"])])
+
+
+def render_catalogue(entries: Iterable[Mapping[str, Any]], *, verbose: bool) -> str:
+    """Return a catalogue."""
+    parts = []
+    for entry in entries:
+        facts = {k: v for k, v in entry.items() if k not in ("name", "summary", "options")}
+        parts.append(f"{entry['name']}\n  {entry['summary']}")
+        if facts and verbose:
+            parts.append(table([(k, str(v)) for k, v in facts.items()]))
+        if entry["options"]:
+            parts.append(table([_option(option) for option in entry["options"]], indent="    "))
+    return "\n".join(parts)
+
+
+def _option(option: Mapping[str, Any]) -> tuple[str, str]:
+    suggested = option["suggested"]
+    notes = [f"default {option['default']}"]
+    notes += [f"suggested {suggested[0]:g} to {suggested[1]:g}"] if suggested else []
+    notes += [f"or {option['range']}"] if option["range"] else []
+    return option["name"], f"{option['allowed']} ({', '.join(notes)})"

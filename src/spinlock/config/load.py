@@ -1,0 +1,98 @@
+"""Load a configuration: read, override, validate, and tell every fault at once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spinlock.config.faults import config_error, faults_of
+from spinlock.config.model import Config, InputGeneration
+from spinlock.config.semantics import semantic_faults
+from spinlock.config.yaml_source import Location, Source, parse_source, read_source
+from spinlock.errors import ConfigError
+
+Override = tuple[str, str, Any]
+"""Where it was said (``--total-samples``), the dotted key, the value."""
+
+
+def load_config(path: str | Path, overrides: Sequence[Override] = ()) -> Config:
+    """Return the validated configuration of a YAML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    overrides
+        Values that replace those of the file, as from the command line; they pass the same validation.
+
+    Raises
+    ------
+    ConfigError
+        Naming every fault with line, key, near miss and allowed values.
+    """
+    return validated(read_source(path), overrides)
+
+
+def validated(source: Source, overrides: Sequence[Override] = ()) -> Config:
+    """Return the configuration that a source and its overrides make, or raise `ConfigError`."""
+    values = _copied(source.values)
+    origins: dict[Location, str] = {}
+    for said, key, value in overrides:
+        location = tuple(key.split("."))
+        _put(values, location, value, said)
+        origins[location] = said
+    faults = semantic_faults(values)
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        faults += faults_of(error, Config, values)
+        config = None
+    if faults or config is None:
+        raise config_error(source, faults, origins)
+    return config
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _put(values: dict[str, Any], location: tuple[str, ...], value: Any, said: str) -> None:
+    here = values
+    for number, part in enumerate(location[:-1]):
+        here = here.setdefault(part, {})
+        if not isinstance(here, dict):
+            raise ConfigError(f"{said}: {'.'.join(location[: number + 1])} is a value, not a section")
+    here[location[-1]] = value
+
+
+def parse_override(text: str) -> Override:
+    """Return the override that ``--set key=value`` asks for; the value is read as YAML."""
+    key, equals, written = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {text}: write key=value, such as `--set simulation.num_timesteps=64`")
+    value = parse_source(f"value: {written}", f"--set {key}").values.get("value")
+    return f"--set {key}", key, value
+
+
+def config_from_stored(values: Mapping[str, Any]) -> Config:
+    """Return the configuration that a dataset holds.
+
+    Keys of later versions are dropped and missing ones take their defaults, so that older and newer files open.
+    """
+    known = _known_only(Config, values)
+    try:
+        return Config.model_validate(known)
+    except ValidationError as error:
+        raise config_error(Source("stored configuration", values), faults_of(error, Config, known), {}) from None
+
+
+def _known_only(model: Any, values: Any) -> Any:
+    fields = getattr(model, "model_fields", None)
+    if fields is None or model is InputGeneration or not isinstance(values, Mapping):
+        return values
+    return {key: _known_only(fields[key].annotation, value) for key, value in values.items() if key in fields}
+
+

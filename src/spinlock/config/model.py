@@ -1,0 +1,225 @@
+"""The configuration as a strict model: every field, its default, its bounds, and what it affects.
+
+``affects`` says what a change of the field changes: the ``content`` of the data, its ``layout`` in the file, the
+``execution`` of the run, or a ``label``. Content and layout make up the plan's digest.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Affects = Literal["content", "layout", "execution", "label"]
+
+Scalar = bool | int | float | str
+
+
+def affecting(what: Affects, *, default: Any = ..., description: str, **constraints: Any) -> Any:
+    """Return a field that says what it affects."""
+    return Field(default, description=description, json_schema_extra={"affects": what}, **constraints)
+
+
+class Section(BaseModel):
+    """A section of the configuration: unknown keys are errors, values are not coerced, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Metadata(Section):
+    """What the dataset is, for readers."""
+
+    name: str | None = affecting("label", default=None, description="A name for the dataset.")
+    description: str | None = affecting("label", default=None, description="What it is for.")
+
+
+class ParameterConfig(Section):
+    """One sampled parameter."""
+
+    type: Literal["integer", "continuous", "choice", "boolean"] = affecting("content", description="Its kind.")
+    bounds: list[int | float] | None = affecting(
+        "content", default=None, min_length=2, max_length=2, description="[low, high], both included."
+    )
+    log_scale: bool = affecting("content", default=False, description="Sample log-uniformly (continuous only).")
+    choices: list[Scalar] | None = affecting("content", default=None, description="The values of a choice.")
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> "ParameterConfig":
+        numeric = self.type in ("integer", "continuous")
+        if numeric and self.bounds is None:
+            raise ValueError(f"a parameter of type {self.type} needs `bounds: [low, high]`")
+        if self.type == "choice" and not self.choices:
+            raise ValueError("a parameter of type choice needs `choices: [...]` with at least one value")
+        for key, allowed in (("bounds", numeric), ("log_scale", self.type == "continuous"), ("choices", self.type == "choice")):
+            if not allowed and key in self.model_fields_set:
+                raise ValueError(f"`{key}` does not go with type {self.type}")
+        return self
+
+
+class ParameterSpace(Section):
+    """The sampled parameters, under four headings; names are unique over all of them."""
+
+    architecture: dict[str, ParameterConfig] = affecting("content", default={}, description="The operator's network.")
+    stochastic: dict[str, ParameterConfig] = affecting("content", default={}, description="Noise and dropout.")
+    operator: dict[str, ParameterConfig] = affecting("content", default={}, description="Grid and operator family.")
+    rollout: dict[str, ParameterConfig] = affecting("content", default={}, description="The update policy.")
+
+    def parameters(self) -> dict[str, ParameterConfig]:
+        """Return all parameters by name."""
+        return {**self.architecture, **self.stochastic, **self.operator, **self.rollout}
+
+
+class Sobol(Section):
+    """The sequence that samples the space."""
+
+    scramble: bool = affecting("content", default=True, description="Owen scrambling.")
+    seed: int = affecting("content", default=42, ge=0, lt=2**64, description="Root seed of everything.")
+
+
+class SamplingValidation(Section):
+    """How good the sampled points must be, relative to random points at the same N and P."""
+
+    on_failure: Literal["warn", "stop"] = affecting(
+        "execution", default="warn", description="Warn and go on, or stop before computing."
+    )
+    max_discrepancy_ratio: float = affecting(
+        "execution", default=1.0, gt=0, description="CD² over its expectation for random points."
+    )
+    max_correlation: float = affecting(
+        "execution", default=1.0, gt=0, description="Largest |r| over the 95 % quantile for random points."
+    )
+    max_imbalance: float = affecting(
+        "execution", default=1.0, gt=0, description="Worst 1-D imbalance over the 95 % quantile for random points."
+    )
+
+
+class Sampling(Section):
+    """How many points, and which."""
+
+    total_samples: int = affecting("content", ge=1, le=2**32, description="Number of samples N.")
+    batch_size: int = affecting("execution", default=1000, ge=1, description="Most samples in flight at a time.")
+    sobol: Sobol = affecting("content", default=Sobol(), description="The sequence.")
+    validation: SamplingValidation = affecting(
+        "execution", default=SamplingValidation(), description="Quality gate of the sampling."
+    )
+
+
+def _count_or_auto(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"{value!r} is not allowed: it must be auto or an integer of at least 1")
+
+
+def _device(value: Any) -> Any:
+    if isinstance(value, str):
+        name, _, number = value.partition(":")
+        if value in ("auto", "cpu") or (name == "cuda" and (number.isdecimal() or value == "cuda")):
+            return value
+    raise ValueError(f"{value!r} is not allowed: it must be auto, cpu, cuda or cuda:<number>")
+
+
+def _devices(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if isinstance(value, list) and value:
+        return [_device(f"cuda:{v}" if type(v) is int and v >= 0 else v) for v in value]
+    raise ValueError(f"{value!r} is not allowed: it must be auto or a list of GPU numbers and device names")
+
+
+class Parallelism(Section):
+    """Who does the work."""
+
+    strategy: Literal["auto", "inline", "process", "ddp"] = affecting(
+        "execution", default="auto", description="In this process, in worker processes, or one process a device (ddp)."
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)] = affecting(
+        "execution", default="auto", description="Threads of an inline run, or worker processes."
+    )
+    devices: Annotated[list[str] | Literal["auto"], BeforeValidator(_devices)] = affecting(
+        "execution", default="auto", description="Devices that workers are spread over."
+    )
+
+
+class InputGeneration(BaseModel):
+    """Initial conditions: a method, weights, and one option block for each type or alias, under its name."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    method: str = affecting("content", default="sampled", description="`sampled`, or one type's name.")
+    ic_type_weights: dict[str, float] | None = affecting(
+        "content", default=None, description="Weight of each type or alias; they need not sum to 1."
+    )
+
+    @property
+    def blocks(self) -> dict[str, Any]:
+        """The option blocks, by label."""
+        return dict(self.model_extra or {})
+
+
+def _trajectories(value: Any) -> Any:
+    if value in ("none", "all"):
+        return value
+    if isinstance(value, dict) and set(value) == {"every"} and type(value["every"]) is int and value["every"] >= 1:
+        return value
+    raise ValueError(f"{value!r} is not allowed: it must be none, all or {{every: k}} with k of at least 1")
+
+
+def _storage_precision(value: Any) -> Any:
+    bits = value.removeprefix("bitround:") if isinstance(value, str) else ""
+    if value in ("float32", "float16") or (bits != value and bits.isdecimal() and 1 <= int(bits) <= 22):
+        return value
+    raise ValueError(f"{value!r} is not allowed: it must be float32, float16 or bitround:<kept mantissa bits, 1 to 22>")
+
+
+class Simulation(Section):
+    """What is rolled out, and on what."""
+
+    device: Annotated[str, BeforeValidator(_device)] = affecting(
+        "execution", default="auto", description="auto, cpu, cuda or cuda:1; without a GPU cuda falls back to cpu."
+    )
+    num_realizations: int = affecting("content", default=10, ge=1, lt=2**16, description="Ensemble size M.")
+    num_timesteps: int = affecting("content", default=1, ge=1, lt=2**16, description="Operator applications.")
+    num_channels: int = affecting("content", default=3, ge=1, le=64, description="Channels C of every field.")
+    precision: Literal["float32", "bfloat16", "float16"] = affecting(
+        "content", default="float32", description="Number format inside the operator; states stay float32."
+    )
+    parallelism: Parallelism = affecting("execution", default=Parallelism(), description="Who does the work.")
+    input_generation: InputGeneration = affecting("content", description="Initial conditions.")
+
+
+class Storage(Section):
+    """How the arrays are stored."""
+
+    compression: Literal["zstd", "gzip", "lz4", "none"] = affecting("layout", default="zstd", description="Codec.")
+    compression_level: int | None = affecting(
+        "layout", default=None, description="Effort of the codec; each has its own default."
+    )
+    precision: Annotated[str, BeforeValidator(_storage_precision)] = affecting(
+        "content", default="float32", description="float32, float16 or bitround:<kept mantissa bits>."
+    )
+    trajectories: Annotated[dict[str, int] | Literal["none", "all"], BeforeValidator(_trajectories)] = affecting(
+        "content", default="none", description="Frames stored beside the last: none, all or {every: k}."
+    )
+
+
+class Dataset(Section):
+    """Where the dataset goes, and how."""
+
+    output_path: str = affecting("execution", min_length=1, description="The file to make, ending in .h5.")
+    storage: Storage = affecting("layout", default=Storage(), description="How the arrays are stored.")
+
+    @field_validator("output_path")
+    @classmethod
+    def _is_hdf5(cls, value: str) -> str:
+        if not value.endswith((".h5", ".hdf5")):
+            raise ValueError(f"{value!r} must end in .h5 or .hdf5, the format of the dataset")
+        return value
+
+
+class Config(Section):
+    """A complete, valid configuration."""
+
+    version: Literal["1.0"] = affecting("label", description="Version of the configuration format.")
+    metadata: Metadata = affecting("label", default=Metadata(), description="What the dataset is.")
+    parameter_space: ParameterSpace = affecting("content", description="The sampled parameters.")
+    sampling: Sampling = affecting("content", description="How many points, and which.")
+    simulation: Simulation = affecting("content", description="What is rolled out, and on what.")
+    dataset: Dataset = affecting("layout", description="Where the dataset goes, and how.")

@@ -1,0 +1,83 @@
+"""The catalogues as plain values: what `list` prints, rendered from the declarations."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from spinlock.registry import Entry, Option, options_of, summary_of
+
+
+def catalogue(name: str) -> list[dict[str, Any]]:
+    """Return the entries of a catalogue: name, summary, facts, options with allowed values and defaults."""
+    return _SOURCES[name]()
+
+
+def described(entry: Entry, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry as plain values."""
+    return {
+        "name": entry.name,
+        "summary": entry.summary,
+        **facts,
+        "options": [option_facts(option) for option in entry.options.values()],
+    }
+
+
+def option_facts(option: Option) -> dict[str, Any]:
+    """Return an option as plain values."""
+    number = option.number
+    return {
+        "name": option.name,
+        "allowed": option.allowed(),
+        "default": list(option.default) if isinstance(option.default, tuple) else option.default,
+        "suggested": list(number.suggested) if number and number.suggested else None,
+        "range": f"{option.name}_range" if option.rangeable else None,
+    }
+
+
+def _initial_conditions() -> list[dict[str, Any]]:
+    from spinlock.initial_conditions import registry
+
+    entries = sorted(registry.entries(), key=lambda e: (e.tier, e.name))
+    return [
+        described(e, {"tier": e.tier, "domain": e.domain, "periodic": e.periodic, "cost": e.cost, "source": e.source})
+        for e in entries
+    ]
+
+
+def _operators() -> list[dict[str, Any]]:
+    from spinlock.operators import families
+
+    return [described(entry, entry.facts) for entry in families.entries()]
+
+
+def _noise() -> list[dict[str, Any]]:
+    from spinlock.numerics.noise import noise
+
+    return [described(Entry("noise", noise, options_of(noise), summary_of(noise)), {})]
+
+
+def _policies() -> list[dict[str, Any]]:
+    from spinlock.rollout import policies
+
+    return [described(entry, {}) for entry in policies.entries()]
+
+
+def _codecs() -> list[dict[str, Any]]:
+    from spinlock.storage.codecs import CODECS
+
+    return [
+        {
+            "name": codec.name,
+            "summary": f"{codec.summary}; levels {codec.levels[0]} to {codec.levels[1]}, default {codec.default_level}",
+            "options": [],
+        }
+        for codec in CODECS.values()
+    ]
+
+
+_SOURCES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "initial-conditions": _initial_conditions,
+    "operators": _operators,
+    "noise": _noise,
+    "policies": _policies,
+    "codecs": _codecs,
+}

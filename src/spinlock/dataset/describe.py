@@ -1,0 +1,58 @@
+"""What a dataset is, in words and numbers: the content of ``info``. Needs no torch."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinlock.storage import DatasetFile
+
+DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noise_regimes", "dynamics")
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """Return everything `info` shows: arrays, distributions, provenance, sampling quality, configuration."""
+    with DatasetFile(path) as file:
+        attributes = dict(file.attributes)
+        parsed = {name: json.loads(attributes.pop(name)) for name in ("config", "provenance", "sampling_metrics")}
+        return {
+            "path": str(path),
+            "bytes": Path(path).stat().st_size,
+            "samples": file.layout.samples,
+            "realizations": file.layout.realizations,
+            "channels": file.layout.channels,
+            "timesteps": list(file.layout.timesteps),
+            "attributes": {k: attributes[k] for k in sorted(attributes) if k != "layout"},
+            "arrays": [vars(info) for info in file.describe_arrays()],
+            "distributions": {
+                name: _counts(file.table(f"metadata/{name}")) for name in DISTRIBUTIONS
+            },
+            "rollouts": _rollouts(file, parsed["config"]),
+            "parameters": {p.name: _spread(file.table(f"parameters/values/{p.name}")) for p in file.layout.parameters},
+            **parsed,
+        }
+
+
+def _counts(column: np.ndarray) -> dict[str, int]:
+    return {str(value): count for value, count in Counter(column.tolist()).most_common()}
+
+
+def _rollouts(file: DatasetFile, config: dict[str, Any]) -> dict[str, Any]:
+    frames = config["simulation"]["num_timesteps"] + 1
+    finite = file.table("metadata/finite_steps")
+    exponents = file.table("metadata/lyapunov")
+    known = exponents[np.isfinite(exponents)]
+    return {
+        "total": int(finite.size),
+        "stopped": int((finite < frames).sum()),
+        "samples_with_a_stopped_rollout": int((finite < frames).any(axis=1).sum()),
+        "median_lyapunov": float(np.median(known)) if known.size else None,
+    }
+
+
+def _spread(column: np.ndarray) -> dict[str, Any]:
+    if column.dtype.kind in "USb":
+        return {"counts": _counts(column)}
+    return {"min": column.min().item(), "median": float(np.median(column)), "max": column.max().item()}

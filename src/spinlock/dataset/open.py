@@ -1,0 +1,269 @@
+"""Open a dataset: rows as arrays, operators rebuilt, rollouts run again and further."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from spinlock.errors import StorageError
+from spinlock.storage import DatasetFile, Layout
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from spinlock.config.model import Config
+    from spinlock.execution.plan import Draw, Plan
+    from spinlock.rollout import Rollout
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a dataset, on its native grid g.
+
+    Attributes
+    ----------
+    index
+        The row, which is the draw.
+    inputs
+        Frame 0, float32 [C, g, g].
+    outputs
+        The final frames, float32 [M, C, g, g]; NaN where a realization diverged.
+    trajectories
+        The stored frames, float32 [M, F, C, g, g], or None where none are stored; their numbers are the
+        dataset's ``timesteps``.
+    parameters
+        The sampled parameters, decoded.
+    metadata
+        Initial condition, policy, dynamics and the other tables of ``/metadata``, by name.
+    """
+
+    index: int
+    inputs: np.ndarray
+    outputs: np.ndarray
+    trajectories: np.ndarray | None
+    parameters: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+class Dataset:
+    """A complete dataset, opened for reading; `open_dataset` makes one.
+
+    ``len(ds)``, ``ds[i]`` and iteration give its rows; ``ds.operator(i)`` and ``ds.rollout(i)`` make again what row
+    i was made of. It pickles, and each process opens the file for itself.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = DatasetFile(path)
+        if self._file.attributes.get("first_row", 0) or not self._file.config:
+            self._file.close()
+            raise StorageError(f"{path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end")
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def __len__(self) -> int:
+        """Return N."""
+        return self._file.layout.samples
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Iterate over the rows in order."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a row; negative indices count from the end.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        StorageError
+            If a chunk of it is damaged; the message names array, row and remedy.
+        """
+        row = self._row(index)
+        stored = "outputs/trajectories" if self.timesteps else None
+        return Sample(
+            index=row,
+            inputs=self._file.row("inputs/fields", row),
+            outputs=self._file.row("outputs/fields", row),
+            trajectories=self._file.row(stored, row) if stored else None,
+            parameters={name: column[row].item() for name, column in self.parameters.items()},
+            metadata={name: _plain(column[row]) for name, column in self.metadata.items()},
+        )
+
+    def _row(self, index: int) -> int:
+        row = index + len(self) if index < 0 else index
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {index} is out of range: {self.path} holds {len(self)} rows")
+        return row
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        """The frame numbers of the stored trajectories; empty if none are stored."""
+        return self._file.layout.timesteps
+
+    @property
+    def layout(self) -> Layout:
+        """What decides the arrays."""
+        return self._file.layout
+
+    def table(self, path: str) -> np.ndarray:
+        """Return a table by its path in the file, N rows; text as str."""
+        return self._file.table(path)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The attributes of ``/metadata``."""
+        return self._file.attributes
+
+    @cached_property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The decoded parameters, a column of N values each."""
+        return {p.name: self._file.table(f"parameters/values/{p.name}") for p in self._file.layout.parameters}
+
+    @cached_property
+    def metadata(self) -> dict[str, np.ndarray]:
+        """The tables of ``/metadata``, N rows each, by name."""
+        return {
+            info.path.removeprefix("metadata/"): self._file.table(info.path)
+            for info in self._file.describe_arrays()
+            if info.path.startswith("metadata/") and info.path.count("/") == 1
+        }
+
+    @cached_property
+    def config(self) -> "Config":
+        """The configuration that made the dataset."""
+        from spinlock.config import config_from_stored
+
+        return config_from_stored(self._file.config)
+
+    @cached_property
+    def plan(self) -> "Plan":
+        """The plan of the dataset.
+
+        Raises
+        ------
+        StorageError
+            If this version of Spinlock makes another plan of the stored configuration.
+        """
+        from spinlock.execution.plan import make_plan
+
+        plan = make_plan(self.config)
+        stored = self._file.attributes["plan_digest"]
+        if plan.digest != stored:
+            raise StorageError(
+                f"{self.path}: spinlock {self._file.attributes['spinlock_version']} made it by the plan {stored[:12]}…, "
+                f"this version makes {plan.digest[:12]}… of its configuration: rows can be read, not made again"
+            )
+        return plan
+
+    def draw(self, index: int) -> "Draw":
+        """Return the recipe of a row: every parameter and the initial condition."""
+        return self.plan.draw(self._row(index))
+
+    def operator(self, index: int, device: str = "cpu") -> "nn.Module":
+        """Return the operator of a row, rebuilt from keys; ``operator(x)`` maps [B, C, g, g] to the same.
+
+        Raises
+        ------
+        StorageError
+            If its weights are not those that made the row (the stored digest proves it).
+        """
+        import torch
+
+        from spinlock.execution.simulate import build_operator
+        from spinlock.operators import operator_digest
+
+        draw = self.draw(index)
+        operator = build_operator(self.plan, draw, torch.device(device))
+        self._check_digest(draw.index, operator_digest(operator))
+        return operator
+
+    def _check_digest(self, row: int, digest: str) -> None:
+        stored = str(self.metadata["operator_digests"][row])
+        if digest != stored and self.same_environment:
+            raise StorageError(
+                f"{self.path}, row {row}: the operator rebuilt has digest {digest[:12]}…, the stored one is {stored[:12]}…; "
+                "the dataset or this installation of Spinlock was changed"
+            )
+
+    @cached_property
+    def same_environment(self) -> bool:
+        """Whether device model, torch build and instruction set here are those that made the dataset."""
+        from spinlock.execution.devices import resolve_device
+        from spinlock.execution.environment import numerical_environment
+
+        made = json.loads(self._file.attributes["provenance"])["environments"]
+        return made == [numerical_environment(resolve_device("cpu"))]
+
+    def rollout(
+        self,
+        index: int,
+        num_timesteps: int | None = None,
+        num_realizations: int | None = None,
+        device: str = "cpu",
+    ) -> "Rollout":
+        """Return the rollout of a row with all its frames, torch float32 [M, T + 1, C, g, g].
+
+        In the environment that made the dataset, the frames are those stored, bit for bit (before rounding to
+        the storage precision); more timesteps or realizations continue them.
+
+        Parameters
+        ----------
+        index
+            The row.
+        num_timesteps, num_realizations
+            Operator applications and ensemble size; those of the dataset if not given.
+        device
+            Where to compute.
+        """
+        import torch
+
+        from spinlock.execution.devices import pin_numerics
+        from spinlock.execution.simulate import simulate
+
+        pin_numerics()
+        steps = num_timesteps or self.config.simulation.num_timesteps
+        return simulate(
+            self.plan,
+            self.draw(index),
+            torch.device(device),
+            keep=tuple(range(steps + 1)),
+            num_timesteps=steps,
+            num_realizations=num_realizations,
+        ).rollout
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Return the dataset itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a dataset for reading.
+
+    Raises
+    ------
+    StorageError
+        For a file that is missing, foreign, cut short, half-written or damaged, or only a shard of a dataset.
+    """
+    return Dataset(path)

@@ -1,0 +1,59 @@
+"""The output path: may a dataset be made there, and is there room?"""
+
+import os
+from pathlib import Path
+
+from spinlock.errors import StorageError, UsageError
+from spinlock.execution.estimate import estimate
+from spinlock.execution.plan import Plan
+from spinlock.storage import DatasetFile, require_space
+
+SLACK = 1.02
+"""Stored data that does not compress is a little larger than the data."""
+
+
+def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
+    """Return whether the complete dataset of this plan stands at the path already.
+
+    Raises
+    ------
+    UsageError
+        Where something else stands there and ``force`` is not given, or the path cannot be written.
+    """
+    if output.is_dir():
+        raise UsageError(f"dataset.output_path {output} is a directory; give the name of a file in it")
+    if output.exists() and not force:
+        if plan.digest == _stored_digest(output):
+            if fresh:
+                raise UsageError(f"{output} is complete; --fresh drops partial work only, --force replaces the dataset")
+            return True
+        raise UsageError(
+            f"{output} exists and is another dataset (or no dataset at all). Choose another --output, or replace it "
+            "with --force; nothing was changed"
+        )
+    existing = output.absolute().parent
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"dataset.output_path {output}: {existing} cannot be written to; choose another folder")
+    return False
+
+
+def _stored_digest(output: Path) -> str | None:
+    try:
+        with DatasetFile(output) as file:
+            return file.attributes.get("plan_digest")
+    except StorageError:
+        return None
+
+
+def needed_bytes(data_bytes: float, committed: int = 0) -> int:
+    """Return the disk space a run still needs: the data twice while finalizing, less what is committed."""
+    return max(0, int(2 * SLACK * data_bytes) - committed)
+
+
+def require_disk(plan: Plan, output: Path, committed: int = 0) -> None:
+    """Raise `StorageError` where the disk is too small for the shards and the file made of them."""
+    require_space(output, needed_bytes(estimate(plan).data_bytes, committed))
+
+

@@ -1,0 +1,57 @@
+"""The dry run: everything a run would do and cost, with nothing made."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from spinlock.config.model import Config
+from spinlock.dataset.output import check_output, needed_bytes, require_disk
+from spinlock.dataset.quality import sampling_report
+from spinlock.execution.devices import pin_numerics, resolve_devices
+from spinlock.execution.estimate import calibrate, estimate, extreme_draws
+from spinlock.execution.executors.choice import choose
+from spinlock.execution.plan import make_plan
+
+
+def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
+    """Return the plan of a configuration with sizes, memory and a time from a short calibration.
+
+    Raises
+    ------
+    UsageError, StorageError
+        Whatever `generate` would refuse before computing: the output path, the sampling, the disk.
+    """
+    pin_numerics()
+    plan = make_plan(config)
+    output = Path(config.dataset.output_path)
+    complete = check_output(output, plan, force=force, fresh=False)
+    report = sampling_report(plan)
+    devices = resolve_devices(config)
+    kind, workers = choose(plan, devices, plan.num_shards)
+    built, correction = calibrate(plan, extreme_draws(plan), devices[0])
+    cost = estimate(plan, correction)
+    require_disk(plan, output)
+    return {
+        "output": str(output),
+        "complete": complete,
+        "plan_digest": plan.digest,
+        "samples": plan.total_samples,
+        "parameters": list(plan.space.names),
+        "grids": list(plan.grids) if len(plan.grids) <= 8 else [plan.grids[0], plan.grids[-1]],
+        "initial_conditions": {c.label: c.weight for c in plan.mixture.components},
+        "shards": plan.num_shards,
+        "rows_per_shard": plan.rows_per_shard,
+        "executor": kind,
+        "workers": workers,
+        "device": str(devices[0]),
+        "architectures": cost.architectures,
+        "surveyed": cost.surveyed,
+        "operators_built": built,
+        "flops": cost.flops,
+        "data_bytes": int(cost.data_bytes),
+        "disk_bytes": needed_bytes(cost.data_bytes),
+        "memory_bytes": int(cost.memory_bytes * (workers if kind == "process" else 1)),
+        "core_seconds": round(cost.core_seconds, 1),
+        "seconds": math.ceil(cost.core_seconds / workers),
+        "sampling": report.as_dict(),
+    }

@@ -1,0 +1,96 @@
+"""Replay: make rows again and compare them with what is stored.
+
+In the environment that made the dataset every number must be equal to the last bit. Elsewhere the draw must be exact,
+inputs agree within 1e-5 and outputs within 1e-6·e^{λT}, as rms of the difference over rms of the field; where that
+exceeds 0.1 a row is *not comparable*.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from spinlock.dataset.open import Dataset
+from spinlock.execution.devices import pin_numerics
+from spinlock.execution.simulate import Sampled, simulate, stored_row
+from spinlock.storage import Row
+
+INPUT_TOLERANCE = 1e-5
+OUTPUT_TOLERANCE = 1e-6
+COMPARABLE = 0.1
+"""Expected relative difference above which a chaotic row says nothing."""
+
+
+def replayed_rows(count: int, samples: int) -> list[int]:
+    """Return ``count`` rows spread evenly from the first to the last."""
+    return sorted({round(row) for row in np.linspace(0, samples - 1, min(count, samples)).tolist()})
+
+
+def replay_rows(dataset: Dataset, count: int, note: Callable[[str], None]) -> Iterator[str]:
+    """Yield what differs in ``count`` rows made again; ``note`` is told what cannot be compared."""
+    pin_numerics()
+    exact = dataset.same_environment
+    if not exact:
+        note("made in another environment (device model, torch build or instruction set): compared within tolerances")
+    for index in replayed_rows(count, len(dataset)):
+        sample = simulate(dataset.plan, dataset.draw(index), torch.device("cpu"))
+        row = stored_row(dataset.plan, sample)
+        yield from _exact_faults(dataset, index, row) if exact else _close_faults(dataset, index, sample, row, note)
+
+
+def _stored(dataset: Dataset, index: int) -> dict[str, np.ndarray]:
+    stored = dataset[index]
+    fields = {"inputs/fields": stored.inputs, "outputs/fields": stored.outputs}
+    return fields if stored.trajectories is None else {**fields, "outputs/trajectories": stored.trajectories}
+
+
+def _made(dataset: Dataset, row: Row) -> dict[str, np.ndarray]:
+    encode = dataset.layout.storage_precision.encode
+    fields = {"inputs/fields": row.inputs, "outputs/fields": row.outputs}
+    if row.trajectories is not None:
+        fields["outputs/trajectories"] = row.trajectories
+    return {path: encode(values).astype(np.float32) for path, values in fields.items()}
+
+
+def _exact_faults(dataset: Dataset, index: int, row: Row) -> Iterator[str]:
+    made = _made(dataset, row)
+    for path, stored in _stored(dataset, index).items():
+        if not np.array_equal(stored.view(np.uint32), np.ascontiguousarray(made[path]).view(np.uint32)):
+            both = np.isfinite(stored) & np.isfinite(made[path])
+            largest = float(np.abs(stored - made[path])[both].max(initial=0.0))
+            yield f"row {index}: {path} is not what its draw makes (largest difference {largest:.3g})"
+    for path, value in row.table.items():
+        stored_value = dataset.table(path)[index]
+        if not np.array_equal(stored_value, value, equal_nan=isinstance(value, float)):
+            yield f"row {index}: {path} is {stored_value}, made again it is {value}"
+
+
+def _close_faults(
+    dataset: Dataset, index: int, sample: Sampled, row: Row, note: Callable[[str], None]
+) -> Iterator[str]:
+    bound = dataset.layout.storage_precision.relative_error
+    made, stored = _made(dataset, row), _stored(dataset, index)
+    if not _close(stored["inputs/fields"], made["inputs/fields"], INPUT_TOLERANCE + 2 * bound):
+        yield f"row {index}: inputs/fields differs by more than {INPUT_TOLERANCE:g} from what its draw makes"
+    exponent, steps = float(dataset.metadata["lyapunov"][index]), dataset.config.simulation.num_timesteps
+    growth = max(exponent, 0.0) * steps if math.isfinite(exponent) else 0.0
+    tolerance = OUTPUT_TOLERANCE * math.exp(min(growth, 50.0))
+    if tolerance > COMPARABLE or sample.rollout.dynamics == "diverged":
+        note(f"row {index}: not comparable (λ·T = {growth:.1f}, {sample.rollout.dynamics})")
+        return
+    for path in stored:
+        if path != "inputs/fields" and not _close(stored[path], made[path], tolerance + 2 * bound):
+            yield f"row {index}: {path} differs by more than {tolerance:.2g} from what its draw makes"
+
+
+def _close(stored: np.ndarray, made: np.ndarray, tolerance: float) -> bool:
+    """Return whether the rms difference is within ``tolerance`` of the stored field's rms."""
+    finite = np.isfinite(stored)
+    if not np.array_equal(finite, np.isfinite(made)):
+        return False
+    return _rms((stored - made)[finite]) <= tolerance * _rms(stored[finite])
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0

@@ -1,0 +1,70 @@
+"""What a finished run has to say."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from spinlock.storage import DatasetFile, Receipt
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A finished dataset in numbers.
+
+    Attributes
+    ----------
+    path, bytes, samples
+        The file, its size, N.
+    seconds
+        Wall time of this run; None where the dataset was complete before.
+    core_seconds
+        Time of all workers in each stage, over all runs that made the dataset.
+    dynamics
+        Samples by dynamics label.
+    sampling
+        The recorded quality of the sampling.
+    """
+
+    path: str
+    bytes: int
+    samples: int
+    seconds: float | None
+    core_seconds: dict[str, float]
+    dynamics: dict[str, int]
+    sampling: dict[str, Any]
+    plan_digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON can hold it."""
+        return asdict(self)
+
+
+def summarise(path: Path, seconds: float | None = None) -> Summary:
+    """Return the summary of a dataset file."""
+    with DatasetFile(path) as file:
+        return Summary(
+            path=str(path),
+            bytes=path.stat().st_size,
+            samples=file.layout.samples,
+            seconds=seconds,
+            core_seconds=json.loads(file.attributes["provenance"])["timings"],
+            dynamics=dict(Counter(file.table("metadata/dynamics").tolist()).most_common()),
+            sampling=json.loads(file.attributes["sampling_metrics"]),
+            plan_digest=file.attributes["plan_digest"],
+        )
+
+
+def merged_environments(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
+    """Return the different environments that receipts name."""
+    return [dict(items) for items in sorted({tuple(sorted(r.environment.items())) for r in receipts})]
+
+
+def merged_timings(receipts: Iterable[Receipt]) -> dict[str, float]:
+    """Return the seconds of each stage, summed over receipts."""
+    total: Counter[str] = Counter()
+    for receipt in receipts:
+        total.update(receipt.timings)
+    return {stage: round(seconds, 3) for stage, seconds in total.items()}

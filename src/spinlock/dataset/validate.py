@@ -1,0 +1,156 @@
+"""Prove that a dataset is what it says: structure, checksums, samples, metadata, quality, replay."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinlock.dataset.open import Dataset
+from spinlock.errors import SpinlockError
+from spinlock.storage import verify
+
+CHECKS = ("samples", "metadata", "quality")
+
+MOST_FAILURES = 100
+"""Failures told of one check; more of the same help nobody."""
+
+
+@dataclass
+class Report:
+    """What was checked and what failed.
+
+    ``failures`` holds a line each, ``notes`` what could not be compared.
+    """
+
+    path: str
+    checked: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        return {"path": self.path, "valid": not self.failures, **{k: list(getattr(self, k)) for k in ("checked", "failures", "notes")}}
+
+
+def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 0) -> Report:
+    """Return a report on a dataset: all checksums, the checks named, and ``replay`` rows made again.
+
+    Damage is reported, not raised; only a file that is no dataset ends the checks early.
+    """
+    report = Report(str(path))
+    report.checked.append("checksums")
+    report.failures += [str(damage) for damage in verify(Path(path))]
+    if report.failures:
+        return report
+    try:
+        dataset = Dataset(path)
+    except SpinlockError as error:
+        report.failures.append(str(error))
+        return report
+    with dataset:
+        for check in checks:
+            report.checked.append(check)
+            _run(report, check, _CHECKS[check], dataset)
+        if replay:
+            from spinlock.dataset.replay import replay_rows
+
+            report.checked.append(f"replay of {min(replay, len(dataset))} rows")
+            _run(report, "replay", lambda ds: replay_rows(ds, replay, report.notes.append), dataset)
+    return report
+
+
+def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], dataset: Dataset) -> None:
+    failures: list[str] = []
+    try:
+        failures.extend(check(dataset))
+    except SpinlockError as error:
+        failures.append(str(error))
+    report.failures += [f"{name}: {failure}" for failure in failures[:MOST_FAILURES]]
+    if len(failures) > MOST_FAILURES:
+        report.failures.append(f"{name}: {len(failures) - MOST_FAILURES} more failures of this check")
+
+
+def sample_faults(dataset: Dataset) -> Iterator[str]:
+    """Yield rows whose fields are not finite exactly where ``finite_steps`` says so."""
+    simulation = dataset.config.simulation
+    last = simulation.num_timesteps
+    overflow = dataset.metadata.get("overflow_steps")
+    for sample in dataset:
+        usable = dataset.metadata["finite_steps"][sample.index].astype(np.int64)
+        if overflow is not None:
+            usable = usable - overflow[sample.index]
+        if not np.isfinite(sample.inputs).all():
+            yield f"row {sample.index}: inputs/fields has values that are not finite"
+        yield from _frame_faults(sample.index, "outputs/fields", sample.outputs[:, None], usable, (last,))
+        if sample.trajectories is not None:
+            yield from _frame_faults(
+                sample.index, "outputs/trajectories", sample.trajectories, usable, dataset.timesteps
+            )
+
+
+def _frame_faults(
+    row: int, path: str, frames: np.ndarray, usable: np.ndarray, timesteps: Sequence[int]
+) -> Iterator[str]:
+    finite = np.isfinite(frames).all(axis=(2, 3, 4))
+    empty = np.isnan(frames).all(axis=(2, 3, 4))
+    expected = np.asarray(timesteps)[None, :] < usable[:, None]
+    for realization, column in np.argwhere(np.where(expected, ~finite, ~empty)):
+        what = "is not finite" if expected[realization, column] else "is not NaN after its realization stopped"
+        yield f"row {row}: {path}, realization {realization}, frame {timesteps[column]} {what}"
+
+
+def metadata_faults(dataset: Dataset) -> Iterator[str]:
+    """Yield rows whose parameters, initial condition or metadata are not those of the draw of their index."""
+    plan = dataset.plan
+    if plan.layout != dataset.layout:
+        yield "the arrays are not laid out as the stored configuration asks"
+        return
+    params = dataset.table("parameters/params")
+    if not ((params >= 0) & (params <= 1)).all():
+        yield "parameters/params has values outside [0, 1]"
+    steps = dataset.config.simulation.num_timesteps
+    finite = dataset.metadata["finite_steps"]
+    if not ((finite >= 1) & (finite <= steps + 1)).all():
+        yield f"metadata/finite_steps has values outside [1, {steps + 1}]"
+    columns = dataset.metadata
+    for draw in plan.draws(0, len(dataset)):
+        row = draw.index
+        wanted = {
+            "ic_types": draw.ic_type,
+            "ic_labels": draw.ic_label,
+            "rollout_policies": draw.policy.name,
+            "grid_sizes": draw.grid_size,
+            "noise_regimes": draw.noise.regime,
+        }
+        for name, value in wanted.items():
+            if columns[name][row] != value:
+                yield f"row {row}: metadata/{name} is {columns[name][row]}, the draw has {value}"
+        if not np.array_equal(params[row], draw.point):
+            yield f"row {row}: parameters/params is not point {row} of the design"
+        for name, column in dataset.parameters.items():
+            if column[row] != draw.values[name]:
+                yield f"row {row}: parameters/values/{name} is {column[row]}, the draw has {draw.values[name]}"
+
+
+def quality_faults(dataset: Dataset) -> Iterator[str]:
+    """Yield what differs between the recorded quality of the sampling and the quality measured again."""
+    import json
+
+    from spinlock.dataset.quality import measure
+
+    recorded = json.loads(dataset.attributes["sampling_metrics"])
+    measured = measure(dataset.plan).as_dict()
+    for name in ("discrepancy_ratio", "correlation_ratio", "imbalance_ratio"):
+        was, now = recorded.get(name), measured[name]
+        if (was is None) != (now is None) or (was is not None and not np.isclose(was, now, rtol=1e-9, atol=1e-12)):
+            yield f"{name} is recorded as {was}, measured as {now}"
+    yield from measured["failures"]
+
+
+_CHECKS: dict[str, Callable[[Dataset], Iterator[str]]] = {
+    "samples": sample_faults,
+    "metadata": metadata_faults,
+    "quality": quality_faults,
+}

@@ -1,0 +1,134 @@
+"""What a plan will cost: operations, bytes, memory, time."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from spinlock.execution.plan import Draw, Plan
+from spinlock.execution.simulate import simulate
+from spinlock.operators import families
+from spinlock.rollout.dynamics import SHORTEST
+
+SURVEYED = 2048
+"""Draws looked at; the rest is taken to be like them."""
+
+CALIBRATED = 32
+"""Operators built for a calibration, at most."""
+
+CALIBRATION_SECONDS = 10.0
+
+CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, ROW_SECONDS = 4e10, 2e7, 4e-4, 5e-3
+"""A typical core: convolution rate, keyed normals a second, fixed cost of a step and of a sample."""
+
+PROCESS_BYTES = 300 << 20
+"""Resident memory of a process with torch loaded."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a plan.
+
+    Attributes
+    ----------
+    architectures
+        Distinct networks (all operator options that are not continuous) among the draws surveyed.
+    surveyed
+        Draws surveyed: the first ones.
+    flops
+        Floating-point operations of all convolutions.
+    data_bytes
+        Uncompressed size of the stored fields on their native grids.
+    memory_bytes
+        Peak resident memory of one worker.
+    core_seconds
+        Time on one core.
+    """
+
+    architectures: int
+    surveyed: int
+    flops: float
+    data_bytes: float
+    memory_bytes: float
+    core_seconds: float
+
+
+def applications(plan: Plan) -> int:
+    """Return how often one sample's operator is applied: M·T, and T more for the twin."""
+    simulation = plan.config.simulation
+    steps = simulation.num_timesteps
+    return (simulation.num_realizations + (steps >= SHORTEST)) * steps
+
+
+def application_flops(plan: Plan, draw: Draw) -> int:
+    """Return the floating-point operations of one application of a draw's operator to one state."""
+    channels = plan.config.simulation.num_channels
+    return families[draw.family].flops(channels=channels, size=draw.grid_size, **draw.operator_options)
+
+
+def predicted_seconds(plan: Plan, draw: Draw, count: int) -> float:
+    """Return the time that ``count`` applications take on a typical core, with noise and bookkeeping."""
+    normals = plan.config.simulation.num_channels * draw.grid_size**2
+    step = application_flops(plan, draw) / CORE_FLOPS + normals / CORE_NORMALS + STEP_SECONDS
+    return ROW_SECONDS + count * step
+
+
+def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
+    """Return what a plan costs, from its first draws and a typical core, times a measured correction."""
+    surveyed = list(plan.draws(0, min(SURVEYED, plan.total_samples)))
+    scale = plan.total_samples / len(surveyed)
+    count = applications(plan)
+    frames = 1 + plan.config.simulation.num_realizations * (1 + len(plan.timesteps))
+    frame_bytes = plan.config.simulation.num_channels * np.dtype(plan.layout.storage_precision.dtype).itemsize
+    return Estimate(
+        architectures=len({_architecture(draw) for draw in surveyed}),
+        surveyed=len(surveyed),
+        flops=scale * sum(application_flops(plan, draw) for draw in surveyed) * count,
+        data_bytes=scale * sum(frames * frame_bytes * draw.grid_size**2 for draw in surveyed),
+        memory_bytes=PROCESS_BYTES + 3 * plan.row_bytes + max(_hidden_bytes(plan, draw) for draw in surveyed),
+        core_seconds=scale * sum(predicted_seconds(plan, draw, count) for draw in surveyed) * correction,
+    )
+
+
+def _architecture(draw: Draw) -> tuple[object, ...]:
+    return (draw.family, *(value for value in draw.operator_options.values() if not isinstance(value, float)))
+
+
+def _hidden_bytes(plan: Plan, draw: Draw) -> int:
+    width = families[draw.family].hidden_width(**draw.operator_options)
+    members = plan.config.simulation.num_realizations if draw.values.get("normalization") == "batch" else 1
+    return (members + 3) * width * draw.grid_size**2 * 4
+
+
+def extreme_draws(plan: Plan) -> list[Draw]:
+    """Return at most `CALIBRATED` draws that span the space: the extremes of every parameter, and of the cost."""
+    surveyed = list(plan.draws(0, min(SURVEYED, plan.total_samples)))
+    by_cost = sorted(surveyed, key=lambda draw: application_flops(plan, draw))
+    chosen = {draw.index: draw for draw in (by_cost[-1], by_cost[0], by_cost[len(by_cost) // 2])}
+    for dimension in range(plan.space.size):
+        for pick in (min, max):
+            extreme = pick(surveyed, key=lambda draw: draw.point[dimension])  # noqa: B023
+            chosen.setdefault(extreme.index, extreme)
+    return list(chosen.values())[:CALIBRATED]
+
+
+def calibrate(plan: Plan, draws: Iterable[Draw], device: torch.device) -> tuple[int, float]:
+    """Return how many operators were built, and measured over predicted time of two steps of each.
+
+    Ends early after `CALIBRATION_SECONDS`.
+    """
+    measured = predicted = 0.0
+    built = 0
+    for draw in draws:
+        start = time.perf_counter()
+        simulate(plan, draw, device, num_timesteps=2, num_realizations=1, keep=(), classify=False)
+        elapsed = time.perf_counter() - start
+        built += 1
+        if built > 1:  # the first one pays for loading
+            measured += elapsed
+            predicted += predicted_seconds(plan, draw, 2)
+        if measured > CALIBRATION_SECONDS:
+            break
+    return built, measured / predicted if predicted else 1.0

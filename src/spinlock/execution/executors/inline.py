@@ -1,0 +1,62 @@
+"""Run shards in this process, on Python threads with one torch thread each."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+
+import torch
+
+from spinlock.errors import StorageError
+from spinlock.execution.executors.outcome import Attempts, Job, Outcome
+from spinlock.execution.shard import Signals, run_shard
+from spinlock.storage import Receipt
+
+
+def run_inline(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Iterator[Outcome]:
+    """Yield the outcome of every shard, computed by ``job.workers`` threads.
+
+    Closing the iterator, or an exception in the caller, stops the threads at their next step.
+    """
+    stop = threading.Event()
+    signals = Signals(stop.is_set, on_row)
+    attempts = Attempts()
+    waiting = iter(shards)
+    running: dict[Future[Receipt], int] = {}
+
+    def start(shard: int) -> None:
+        device = job.devices[shard % len(job.devices)]
+        number = attempts.number(shard)
+        running[pool.submit(_shard, job, shard, device, number, signals)] = shard
+
+    with ThreadPoolExecutor(job.workers, thread_name_prefix="spinlock", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for shard in islice(waiting, job.workers):
+                start(shard)
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    shard = running.pop(future)
+                    outcome = _outcome(future, shard, attempts)
+                    if outcome is None:
+                        start(shard)
+                        continue
+                    for following in islice(waiting, 1):
+                        start(following)
+                    yield outcome
+        finally:
+            stop.set()
+
+
+def _shard(job: Job, shard: int, device: torch.device, attempt: int, signals: Signals) -> Receipt:
+    return run_shard(job.plan, shard, job.directory, device, attempt=attempt, signals=signals)
+
+
+def _outcome(future: Future[Receipt], shard: int, attempts: Attempts) -> Outcome | None:
+    """Return the outcome of a finished attempt, or None where the shard is to be tried again."""
+    try:
+        return future.result()
+    except StorageError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, the other shards go on)
+        return attempts.failed(shard, f"{type(error).__name__}: {error}")

@@ -1,0 +1,130 @@
+"""The run directory: where a run keeps its shards and receipts until the dataset is complete.
+
+Beside the output ``x.h5`` stands ``x.h5.parts/`` with ``plan.json``, ``shards/`` and ``receipts/``. The receipts
+on disk are a run's only memory.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from spinlock.errors import StorageError, UsageError
+from spinlock.execution.plan import Plan
+from spinlock.storage import DirectoryLock, Receipt, ReceiptScan, committed, read_receipts, remove_temporaries
+
+PLAN_FILE = "plan.json"
+
+
+class RunDirectory:
+    """The work of one plan at one output path, locked against other processes while it is open.
+
+    Parameters
+    ----------
+    output
+        The dataset file that the run will make.
+    plan
+        Its plan.
+    fresh
+        Drop partial work first.
+
+    Raises
+    ------
+    UsageError
+        Where the path cannot be written, or holds partial work of another plan.
+    StorageError
+        Where another process works there.
+    """
+
+    def __init__(self, output: Path, plan: Plan, *, fresh: bool = False) -> None:
+        self.output, self.plan = output, plan
+        self.path = output.with_name(f"{output.name}.parts")
+        self._fresh = fresh
+        self._lock = DirectoryLock(self.path)
+
+    def __enter__(self) -> Self:
+        """Create, lock and check the directory."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"dataset.output_path {self.output}: {self.path} cannot be made ({error.strerror}); "
+                "choose a folder you may write to"
+            ) from None
+        try:
+            self._lock.acquire()
+            self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the lock back; what was committed stays."""
+        self._lock.release()
+
+    def _prepare(self) -> None:
+        if self._fresh:
+            self.drop_work()
+        self._check_plan()
+        for folder in ("shards", "receipts"):
+            (self.path / folder).mkdir(exist_ok=True)
+            remove_temporaries(self.path / folder)
+        remove_temporaries(self.output.parent, self.output.name)
+        with committed(self.path / PLAN_FILE) as temporary:
+            temporary.write_text(json.dumps(self._description(), indent=1))
+
+    def _check_plan(self) -> None:
+        try:
+            found = json.loads((self.path / PLAN_FILE).read_text())["digest"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError(f"{self.path / PLAN_FILE} cannot be read; run with --fresh to begin again") from None
+        if found != self.plan.digest:
+            raise UsageError(
+                f"{self.path} holds partial work of another plan ({found[:12]}…, this one is {self.plan.digest[:12]}…): "
+                "finish that one, choose another --output, or drop it with --fresh"
+            )
+
+    def _description(self) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "digest": plan.digest,
+            "total_samples": plan.total_samples,
+            "rows_per_shard": plan.rows_per_shard,
+            "num_shards": plan.num_shards,
+            "config": plan.config.model_dump(mode="json"),
+        }
+
+    def receipts(self) -> ReceiptScan:
+        """Return the receipts of shards that stand."""
+        return read_receipts(self.path, self.plan.digest)
+
+    def all_receipts(self) -> list[Receipt]:
+        """Return the receipts of all shards, in order.
+
+        Raises
+        ------
+        StorageError
+            Where one is missing.
+        """
+        valid = self.receipts().valid
+        missing = [shard for shard in range(self.plan.num_shards) if shard not in valid]
+        if missing:
+            raise StorageError(f"{self.path}: {len(missing)} shards are missing, the first is {missing[0]}; run again")
+        return [valid[shard] for shard in range(self.plan.num_shards)]
+
+    def drop_work(self) -> None:
+        """Remove everything but the lock."""
+        for entry in self.path.iterdir():
+            if entry.name == self._lock.path.name:
+                continue
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+    def remove(self) -> None:
+        """Remove the directory; the dataset is complete."""
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,94 @@
+"""One shard: simulate its rows, encode them, commit file and receipt. Idempotent, deterministic, no shared state."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from spinlock.errors import SpinlockError
+from spinlock.execution.environment import numerical_environment, software_versions
+from spinlock.execution.plan import Plan
+from spinlock.execution.simulate import simulate, stored_row
+from spinlock.storage import EncodedRow, Receipt, encode_row, shard_path, write_receipt, write_shard
+
+
+class CancelledError(SpinlockError):
+    """The run is ending; this shard was given up and nothing of it is left."""
+
+
+@dataclass
+class Signals:
+    """What a shard tells, and is told, while it runs."""
+
+    stopping: Callable[[], bool] = lambda: False
+    on_row: Callable[[], None] = lambda: None
+
+    def check(self) -> None:
+        """Raise `CancelledError` where the run is ending."""
+        if self.stopping():
+            raise CancelledError("the run is ending")
+
+
+@dataclass
+class _Clock:
+    """Seconds spent in each stage."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    def measure(self, stage: str, since: float) -> float:
+        now = time.perf_counter()
+        self.seconds[stage] += now - since
+        return now
+
+
+def run_shard(
+    plan: Plan, shard: int, directory: Path, device: torch.device, *, attempt: int = 1, signals: Signals | None = None
+) -> Receipt:
+    """Compute and commit one shard and return its receipt.
+
+    Raises
+    ------
+    StorageError
+        Where the shard cannot be written.
+    CancelledError
+        Where ``signals`` says that the run is ending; no temporary file stays behind.
+    """
+    signals = signals or Signals()
+    low, high = plan.shard_range(shard)
+    clock = _Clock()
+    started = time.perf_counter()
+    rows = _rows(plan, low, high, device, signals, clock)
+    written = write_shard(shard_path(directory, shard), plan.layout, low, high, rows, {"plan_digest": plan.digest})
+    clock.seconds["writing"] = time.perf_counter() - started - sum(clock.seconds.values())
+    receipt = Receipt(
+        shard=shard,
+        lo=low,
+        hi=high,
+        plan_digest=plan.digest,
+        size=written.size,
+        sha256=written.sha256,
+        digest=written.digest,
+        timings={stage: round(seconds, 6) for stage, seconds in clock.seconds.items()},
+        versions=software_versions(),
+        environment=numerical_environment(device),
+        attempt=attempt,
+    )
+    write_receipt(directory, receipt)
+    return receipt
+
+
+def _rows(
+    plan: Plan, low: int, high: int, device: torch.device, signals: Signals, clock: _Clock
+) -> Iterator[EncodedRow]:
+    for draw in plan.draws(low, high):
+        signals.check()
+        start = time.perf_counter()
+        sample = simulate(plan, draw, device, checkpoint=signals.check)
+        start = clock.measure("simulation", start)
+        row = encode_row(plan.layout, stored_row(plan, sample))
+        clock.measure("encoding", start)
+        signals.on_row()
+        yield row

@@ -1,0 +1,128 @@
+"""One sample from its draw: operator, initial condition, rollout."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spinlock.execution.plan import Draw, Plan
+from spinlock.initial_conditions import generate
+from spinlock.numerics.threads import single_thread
+from spinlock.operators import build, operator_digest
+from spinlock.rollout import Rollout, roll_out
+from spinlock.storage import Row
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A sample computed: its operator, its frame 0 [C, H, W] with the options that make it, and its rollout."""
+
+    draw: Draw
+    operator: nn.Module
+    initial: Tensor
+    ic_options: Mapping[str, Any]
+    rollout: Rollout
+
+
+def build_operator(plan: Plan, draw: Draw, device: torch.device) -> nn.Module:
+    """Return the operator of a draw."""
+    simulation = plan.config.simulation
+    return build(
+        draw.family,
+        draw.operator_options,
+        channels=simulation.num_channels,
+        seed=plan.seed,
+        sample=draw.index,
+        device=device,
+        precision=simulation.precision,
+    )
+
+
+def initial_condition(plan: Plan, draw: Draw, device: torch.device) -> tuple[Tensor, dict[str, Any]]:
+    """Return frame 0 of a draw, float32 [C, H, W], and the option values that make it again."""
+    channels = plan.config.simulation.num_channels
+    fields, options = generate(
+        draw.ic_type, draw.grid_size, channels, [draw.index], plan.seed, device, return_options=True, **draw.ic_options
+    )
+    return fields[0], options[0]
+
+
+def simulate(
+    plan: Plan,
+    draw: Draw,
+    device: torch.device,
+    *,
+    keep: tuple[int, ...] | None = None,
+    num_timesteps: int | None = None,
+    num_realizations: int | None = None,
+    classify: bool = True,
+    checkpoint: Callable[[], None] | None = None,
+) -> Sampled:
+    """Return the sample of a draw: a pure function of (configuration, index) on a given kind of device.
+
+    Steps, realizations and kept frames are those of the plan unless given; more of them leave the first ones
+    as they are.
+    """
+    simulation = plan.config.simulation
+    with single_thread(), torch.inference_mode():
+        operator = build_operator(plan, draw, device)
+        initial, ic_options = initial_condition(plan, draw, device)
+        rollout = roll_out(
+            operator,
+            initial,
+            policy=draw.policy,
+            noise=draw.noise,
+            seed=plan.seed,
+            sample=draw.index,
+            num_realizations=num_realizations or simulation.num_realizations,
+            num_timesteps=num_timesteps or simulation.num_timesteps,
+            keep=plan.timesteps if keep is None else keep,
+            classify=classify,
+            checkpoint=checkpoint,
+        )
+    return Sampled(draw, operator, initial, ic_options, rollout)
+
+
+def stored_row(plan: Plan, sample: Sampled) -> Row:
+    """Return a sample as storage takes it.
+
+    Where the precision is float16, frames from a realization's first overflow on are NaN.
+    """
+    rollout = sample.rollout
+    final, frames = rollout.final.cpu().numpy(), rollout.frames.cpu().numpy()
+    if plan.layout.precision == "float16":
+        final, frames = final.copy(), frames.copy()
+        for realization, fitting in enumerate(rollout.float16_steps.tolist()):
+            frames[realization, [k for k, t in enumerate(rollout.timesteps) if t >= fitting]] = np.nan
+            if fitting <= rollout.num_timesteps:
+                final[realization] = np.nan
+    return Row(
+        inputs=sample.initial.cpu().contiguous().numpy(),
+        outputs=final,
+        trajectories=frames if plan.timesteps else None,
+        table=_table(plan, sample),
+    )
+
+
+def _table(plan: Plan, sample: Sampled) -> dict[str, Any]:
+    draw, rollout = sample.draw, sample.rollout
+    table = {
+        "metadata/ic_types": draw.ic_type,
+        "metadata/ic_labels": draw.ic_label,
+        "metadata/ic_options": json.dumps(sample.ic_options, sort_keys=True),
+        "metadata/rollout_policies": draw.policy.name,
+        "metadata/grid_sizes": draw.grid_size,
+        "metadata/noise_regimes": draw.noise.regime,
+        "metadata/dynamics": rollout.dynamics,
+        "metadata/lyapunov": rollout.lyapunov,
+        "metadata/finite_steps": rollout.finite_steps,
+        "metadata/operator_digests": operator_digest(sample.operator),
+        "parameters/params": draw.point,
+    }
+    if plan.layout.precision == "float16":
+        table["metadata/overflow_steps"] = rollout.finite_steps - rollout.float16_steps
+    return table | {f"parameters/values/{name}": draw.values[name] for name in plan.space.names}

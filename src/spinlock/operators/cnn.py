@@ -1,0 +1,189 @@
+"""The family ``cnn``: a random circular convolutional network."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spinlock.operators.activations import ACTIVATIONS, Activation, Signal
+from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
+from spinlock.operators.normalization import Normalization, batch_normalize, normalize
+from spinlock.registry import Integer, Real
+
+ChannelSchedule = Literal["constant", "doubling"]
+Block = Literal["conv", "residual"]
+OutputActivation = Literal["linear", "tanh"]
+
+
+def layer_widths(num_layers: int, base_channels: int, channel_schedule: str) -> list[int]:
+    """Return the channels of each hidden block: constant, or doubling up to four times the base."""
+    factor = [min(2**layer, 4) if channel_schedule == "doubling" else 1 for layer in range(num_layers)]
+    return [base_channels * f for f in factor]
+
+
+def cnn_flops(*, channels: int, size: int, num_layers: int, base_channels: int, channel_schedule: str,
+              kernel_size: int, block: str, **_: object) -> int:  # fmt: skip
+    """Return 2·(multiply-adds) of one application to one state [channels, size, size]."""
+    total, before = 0, channels
+    for width in layer_widths(num_layers, base_channels, channel_schedule):
+        total += before * width * kernel_size**2
+        total += before * width if block == "residual" and before != width else 0
+        before = width
+    return 2 * size * size * (total + before * channels)
+
+
+def cnn_hidden_width(*, num_layers: int, base_channels: int, channel_schedule: str, **_: object) -> int:
+    """Return the channels of the widest hidden block."""
+    return max(layer_widths(num_layers, base_channels, channel_schedule))
+
+
+class HiddenBlock(nn.Module):
+    """One hidden block: φ(norm(W ∗ x) + b), around it a shortcut where the block is residual."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        shortcut: Tensor | None,
+        *,
+        residual: bool,
+        normalization: str,
+        activation: str,
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        self.shortcut = None if shortcut is None else nn.Parameter(shortcut)
+        self.residual, self.normalization = residual, normalization
+        self.activate = ACTIVATIONS[activation]
+
+    def convolve(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
+        """Return the circular convolution W ∗ x."""
+        margin = self.weight.shape[-1] // 2
+        padded = functional.pad(x, (margin,) * 4, mode="circular") if margin else x
+        return functional.conv2d(padded, self.weight)
+
+    def finish(self, x: Float[Tensor, "b c h w"], z: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
+        """Return the block's output from its input x and the normalized convolution z."""
+        y = self.activate(z + self.bias[:, None, None])
+        if not self.residual:
+            return y
+        carried = x if self.shortcut is None else functional.conv2d(x, self.shortcut)
+        return (carried + y) * math.sqrt(0.5)
+
+
+class Cnn(nn.Module):
+    """A stack of hidden blocks and a 1×1 read-out; use `build` or ``dataset.operator(i)`` to make one."""
+
+    def __init__(
+        self, blocks: Sequence[HiddenBlock], weight: Tensor, bias: Tensor, *, lockstep: bool, bounded: bool
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        self.lockstep, self.bounded = lockstep, bounded
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return O(x) without noise; with batch normalization the B states are the ensemble."""
+        if self.lockstep:
+            everyone = range(len(x))
+            return torch.cat(self.ensemble(x.split(1), [_unchanged] * len(x), [everyone] * len(x)))
+        return self._read_out(self._through_blocks(x, _unchanged), x)
+
+    def ensemble(
+        self, states: Sequence[Tensor], hooks: Sequence[HiddenHook], peers: Sequence[Sequence[int]]
+    ) -> list[Tensor]:
+        """Return O of each state [1,C,H,W], its hook called after every hidden block."""
+        if not self.lockstep:
+            return [
+                self._read_out(self._through_blocks(x, hook), x)
+                for x, hook in zip(states, hooks, strict=True)
+            ]
+        hidden = [x.to(self.weight.dtype) for x in states]
+        for layer, block in enumerate(self._blocks()):
+            normalized = batch_normalize([block.convolve(x) for x in hidden], peers)
+            hidden = [
+                hook(layer, block.finish(x, z)) for hook, x, z in zip(hooks, hidden, normalized, strict=True)
+            ]
+        return [self._read_out(h, x) for h, x in zip(hidden, states, strict=True)]
+
+    def _blocks(self) -> list[HiddenBlock]:
+        return [block for block in self.blocks if isinstance(block, HiddenBlock)]
+
+    def _through_blocks(self, x: Tensor, hook: HiddenHook) -> Tensor:
+        hidden = x.to(self.weight.dtype)
+        for layer, block in enumerate(self._blocks()):
+            z = block.convolve(hidden)
+            if block.normalization != "none":
+                z = normalize(z, block.normalization)
+            hidden = hook(layer, block.finish(hidden, z))
+        return hidden
+
+    def _read_out(self, hidden: Tensor, x: Tensor) -> Tensor:
+        y = functional.conv2d(hidden, self.weight, self.bias).to(x.dtype)
+        return y.tanh() if self.bounded else y
+
+
+def _unchanged(_: int, x: Tensor) -> Tensor:
+    return x
+
+
+@operator_family(
+    source="He et al., ICCV 2015 (initialisation); Poole et al., NeurIPS 2016 (chaos in random networks)",
+    sites=("weight", "bias", "shortcut", "read_out_weight", "read_out_bias"),
+    flops=cnn_flops,
+    hidden_width=cnn_hidden_width,
+)
+def cnn(
+    channels: int,
+    weights: WeightKeys,
+    *,
+    num_layers: Annotated[int, Integer(1, 64, suggested=(2, 6))] = 3,
+    base_channels: Annotated[int, Integer(1, 1024, suggested=(16, 64))] = 32,
+    channel_schedule: ChannelSchedule = "constant",
+    kernel_size: Annotated[int, Integer(1, 15, unit="px", odd=True, suggested=(3, 7))] = 3,
+    normalization: Normalization = "instance",
+    activation: Activation = "gelu",
+    block: Block = "conv",
+    output_activation: OutputActivation = "linear",
+    gain: Annotated[float, Real(0.01, 100.0, suggested=(0.7, 2.0))] = 1.0,
+    bias_scale: Annotated[float, Real(0.0, 100.0, suggested=(0.0, 0.5))] = 0.1,
+) -> nn.Module:
+    """Random circular CNN: hidden blocks φ(norm(W ∗ x) + b) and a 1×1 read-out, on [B, channels, H, W].
+
+    Weights are N(0, gain²/(fan_in·q)), where q is the mean square of what the layer sees when all convolutions
+    give mean square 1: 1 for the state, E[φ²] behind a block, for residual blocks as in `Signal.behind`. So at
+    gain 1, without normalization and biases, a state keeps its mean square on the way. Biases are
+    N(0, ``bias_scale``²) and stand behind the normalization, which would cancel them. A residual block is
+    (x + φ(…))/√2; where the width changes, x passes a 1×1 shortcut N(0, 1/channels).
+
+    Expect: without normalization and with a linear read-out, gain 0.7 dies, 1.0 lives, 1.4 and above mostly
+    explodes; with ``tanh`` read-out, gain ≥ 1.4 is chaotic and never explodes; instance normalization makes
+    autoregressive rollouts chaotic. ``gain``, ``normalization`` and ``output_activation`` reach the edge of
+    chaos.
+    """
+    blocks, before, signal = [], channels, Signal()
+    residual = block == "residual"
+    for layer, width in enumerate(layer_widths(num_layers, base_channels, channel_schedule)):
+        scale = gain / math.sqrt(before * kernel_size**2 * signal.square)
+        weight = weights.normal("weight", layer, width, before, kernel_size, kernel_size) * scale
+        bias = weights.normal("bias", layer, width) * bias_scale
+        shortcut = None
+        if residual and before != width:
+            shortcut = weights.normal("shortcut", layer, width, before, 1, 1) / math.sqrt(before)
+        blocks.append(
+            HiddenBlock(
+                weight, bias, shortcut, residual=residual, normalization=normalization, activation=activation
+            )
+        )
+        signal = signal.behind(activation, residual=residual, mixed=shortcut is not None)
+        before = width
+    scale = gain / math.sqrt(before * signal.square)
+    read_out = weights.normal("read_out_weight", 0, channels, before, 1, 1) * scale
+    offset = weights.normal("read_out_bias", 0, channels) * bias_scale
+    return Cnn(
+        blocks, read_out, offset, lockstep=normalization == "batch", bounded=output_activation == "tanh"
+    )

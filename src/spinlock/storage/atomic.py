@@ -1,0 +1,86 @@
+"""Atomic commit: a file appears at its path complete and on disk, or not at all."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from spinlock.errors import StorageError
+
+Checkpoint = Callable[[str], None]
+"""Called with the name of each step of a commit as it begins; what it raises abandons the commit."""
+
+TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}$")
+
+
+def no_checkpoint(_step: str) -> None:
+    """Let every step pass."""
+
+
+@contextmanager
+def committed(path: Path, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; what stands there at the end is renamed to ``path``.
+
+    Steps: (the body writes, closes and checks) → fsync the file → rename → fsync the directory. Whatever is
+    raised on the way, an interrupt included, removes the temporary file and leaves ``path`` as it was.
+
+    Raises
+    ------
+    StorageError
+        Where one of the steps fails, with the path and what to do.
+    """
+    temporary = path.with_name(f"{path.name}.tmp-{uuid4().hex}")
+    try:
+        yield temporary
+        with write_errors(path):
+            checkpoint("fsync")
+            _fsync(temporary)
+            checkpoint("rename")
+            os.replace(temporary, path)  # noqa: PTH105 (atomic over an existing file by definition)
+            checkpoint("fsync directory")
+            _fsync(path.parent)
+    finally:
+        remove_file(temporary)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn what a failed write raises, `RuntimeError` in HDF5, into a `StorageError` naming ``path``."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise StorageError(
+            f"{path} cannot be written ({reason}). What was committed before stays; remove the cause (a full "
+            "disk, a missing permission, a removed directory) and run the same command again to go on"
+        ) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove a temporary file if it is there and can be removed; otherwise the next run's sweep finds it."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def remove_temporaries(directory: Path, name: str | None = None) -> list[Path]:
+    """Remove what killed writers left in a directory (of one file name, or of all) and return the paths.
+
+    Call it only while no other process writes there: a temporary file in use looks the same.
+    """
+    removed = []
+    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
+        stem, found = TEMPORARY.subn("", path.name)
+        if found and path.is_file() and name in (None, stem):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,152 @@
+"""The digest of a file: SHA-256 over everything in it but the raw chunks, whose CRCs it covers.
+
+Each object has a digest of its own (type, shape, chunks, filters, fill, attributes, and the values where they
+are not chunked), so damage is named; the digest of the file is that of the list of theirs. References are
+followed to the names they stand for.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import h5py
+import numpy as np
+
+from spinlock.errors import StorageError
+from spinlock.storage.schema import CHECKSUMS, checksum_path
+from spinlock.storage.tree import write_attribute
+from spinlock.storage.walk import H5_ERRORS, Object, attribute_text, group, is_chunked, is_scale, walk
+
+BLOCK_BYTES = 2**22
+DIGEST, OBJECTS = "digest", "objects"
+
+
+def object_digests(file: h5py.File) -> dict[str, str]:
+    """Return the digest of every object by path; the root is ``/``."""
+    return {path or "/": _object_digest(file, path, item) for path, item in walk(file)}
+
+
+def seal(file: h5py.File) -> str:
+    """Compute the digest of a complete file, store it at ``/metadata/checksums`` and return it."""
+    objects = object_digests(file)
+    listing = _listing(objects)
+    digest = hashlib.sha256(listing.encode()).hexdigest()
+    write_attribute(group(file, CHECKSUMS), OBJECTS, listing)
+    write_attribute(group(file, CHECKSUMS), DIGEST, digest)
+    return digest
+
+
+def read_digest(file: h5py.File) -> str:
+    """Return the stored digest of a file, unchecked, or raise `StorageError` where it has none."""
+    return attribute_text(group(file, CHECKSUMS), DIGEST)
+
+
+def digest_faults(file: h5py.File) -> dict[str, str]:
+    """Return the objects that are not as they were sealed, and what is wrong; empty for a sound file."""
+    stored_digest = read_digest(file)
+    listing = attribute_text(group(file, CHECKSUMS), OBJECTS)
+    objects = object_digests(file)
+    if (
+        hashlib.sha256(_listing(objects).encode()).hexdigest() == stored_digest
+        and _listing(objects) == listing
+    ):
+        return {}
+    try:
+        stored = dict(json.loads(listing))
+    except (ValueError, TypeError):
+        return {CHECKSUMS: "the list of checksums is damaged"}
+    faults = {
+        path: "its content changed since it was written"
+        for path in objects
+        if stored.get(path, "") != objects[path]
+    }
+    faults |= {path: "it was added since the file was written" for path in objects if path not in stored}
+    faults |= {path: "it was removed since the file was written" for path in stored if path not in objects}
+    return faults or {CHECKSUMS: "the digest is damaged"}
+
+
+def _listing(objects: dict[str, str]) -> str:
+    return json.dumps(objects, sort_keys=True, separators=(",", ":"))
+
+
+def _object_digest(file: h5py.File, path: str, item: Object) -> str:
+    hasher = hashlib.sha256()
+    facts: dict[str, Any] = {"attributes": _attributes(file, path, item)}
+    if isinstance(item, h5py.Dataset):
+        facts |= _array_facts(item)
+    hasher.update(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
+    if isinstance(item, h5py.Dataset):
+        _hash_values(hasher, file, path, item)
+    return hasher.hexdigest()
+
+
+def _array_facts(array: h5py.Dataset) -> dict[str, Any]:
+    creation = array.id.get_create_plist()
+    filters = [creation.get_filter(index) for index in range(creation.get_nfilters())]
+    return {
+        "type": _type_name(array.dtype),
+        "shape": array.shape,
+        "maxshape": array.maxshape,
+        "chunks": array.chunks,
+        "filters": [(number, flags, list(values)) for number, flags, values, _name in filters],
+        "fill": np.asarray(array.fillvalue).tobytes().hex(),
+    }
+
+
+def _type_name(dtype: np.dtype[Any]) -> str:
+    text = h5py.check_string_dtype(dtype)
+    return f"{text.encoding}:{text.length}" if text else np.dtype(dtype).str
+
+
+def _attributes(file: h5py.File, path: str, item: Object) -> dict[str, Any]:
+    skipped = (DIGEST, OBJECTS) if path == CHECKSUMS else ()
+    names = [name for name in item.attrs if name not in skipped]
+    return {
+        name: [_type_name(item.attrs.get_id(name).dtype), _canonical(file, item.attrs[name])]
+        for name in names
+    }
+
+
+def _canonical(file: h5py.File, value: Any) -> Any:
+    if isinstance(value, h5py.Reference):
+        return file[value].name if value else None
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return [_canonical(file, item) for item in value]
+    if isinstance(value, np.void | tuple):
+        return [_canonical(file, item) for item in value]
+    if isinstance(value, str):
+        return value
+    plain = np.asarray(value)
+    return [plain.dtype.str, plain.shape, plain.tobytes().hex()]
+
+
+def _hash_values(hasher: Any, file: h5py.File, path: str, array: h5py.Dataset) -> None:
+    """Add the values of an array in blocks of bounded size; chunked ones are covered by their checksums."""
+    if is_chunked(array):
+        if checksum_path(path) not in file:
+            raise StorageError(f"{path} is chunked and has no checksums")
+        return
+    if is_scale(array):
+        if array.id.get_storage_size():
+            raise StorageError(f"{path} names a dimension and should hold no values")
+        return
+    check_allocated(file, path, array)
+    rows = array.shape[0] if array.shape else 0
+    step = max(1, BLOCK_BYTES // max(1, array.nbytes // max(1, rows)))
+    for first in range(0, rows if array.nbytes else 0, step):
+        hasher.update(np.ascontiguousarray(array[first : first + step]).view(np.uint8).data)
+
+
+def check_allocated(file: h5py.File, path: str, array: h5py.Dataset) -> None:
+    """Raise `StorageError` unless an array stored in one piece has as many bytes as its shape says.
+
+    So no claim about a size is believed before the file holds that much.
+    """
+    try:
+        stored, available = array.id.get_storage_size(), file.id.get_filesize()
+    except H5_ERRORS as error:
+        raise StorageError(f"{path} cannot be read ({error})") from error
+    if not array.shape or stored != array.nbytes or stored > available:
+        raise StorageError(
+            f"{path} holds {stored} bytes where its shape {array.shape} asks for {array.nbytes}"
+        )

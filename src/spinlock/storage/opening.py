@@ -1,0 +1,149 @@
+"""Opening a dataset file: it must be whole, and what its layout declares."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from spinlock.errors import StorageError
+from spinlock.storage.chunks import chunks_in_row
+from spinlock.storage.digest import check_allocated, digest_faults
+from spinlock.storage.schema import ArraySpec, Layout, arrays, dimension_sizes, field_arrays
+from spinlock.storage.tree import array_dtype, array_filters
+from spinlock.storage.walk import H5_ERRORS, attribute_text, dataset, group, walk
+
+REMEDY = (
+    "generate it again (`spinlock generate`), or copy it again if it came from elsewhere; "
+    "`spinlock validate` lists all damage"
+)
+
+
+def refuse(path: Path, reason: object) -> StorageError:
+    """Return the error for a file that must not be read: where, why, and what to do."""
+    return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {REMEDY}")
+
+
+def open_h5(path: Path) -> h5py.File:
+    """Open a file for reading, or raise `StorageError` with the reason in plain words."""
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise StorageError(
+            f"{path} {what}: give the path of a dataset file, as printed by `spinlock generate`"
+        )
+    try:
+        return h5py.File(path, "r")
+    except H5_ERRORS as error:
+        if isinstance(error, PermissionError):
+            raise StorageError(f"{path} may not be read: change its permissions") from error
+        raise refuse(path, _reason(path, str(error))) from error
+
+
+def _reason(path: Path, message: str) -> str:
+    if path.stat().st_size == 0:
+        return "it is empty"
+    if "truncated" in message:
+        return "it is cut short (truncated)"
+    if "consistency flags" in message or "already open for write" in message:
+        return "it is half-written: its writer was killed or is still at work"
+    if "signature" in message:
+        return "it is not an HDF5 file, or its beginning is damaged"
+    return f"HDF5 cannot read it ({message})"
+
+
+def read_layout(file: h5py.File) -> Layout:
+    """Return the layout that a file declares, after looking that nothing in it leads outside.
+
+    Raises
+    ------
+    StorageError
+        Where the file has none, or an object in it is not allowed.
+    """
+    for _ in walk(file):
+        pass
+    if "metadata" not in file:
+        raise StorageError("it has no /metadata: another program made it")
+    return Layout.from_json(attribute_text(group(file, "metadata"), "layout"))
+
+
+def sound_layout(file: h5py.File) -> Layout:
+    """Return the layout of a file whose structure, digest and number of chunks are right.
+
+    Raises
+    ------
+    StorageError
+        For the first fault, naming the array.
+    """
+    layout = read_layout(file)
+    for path, what in chain(structure_faults(file, layout), _digest_faults(file), count_faults(file, layout)):
+        raise StorageError(f"{path}: {what}")
+    return layout
+
+
+def _digest_faults(file: h5py.File) -> Iterator[tuple[str, str]]:
+    for path, what in digest_faults(file).items():
+        yield path.strip("/") or "/", what
+
+
+def structure_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield (path, what) for each array that is not as the layout declares it."""
+    for name, size in dimension_sizes(layout).items():
+        scale = file.get(name)
+        if not isinstance(scale, h5py.Dataset) or scale.shape != (size,):
+            yield name, f"the axis is missing or not of length {size}"
+    for spec in arrays(layout):
+        fault = _array_fault(file, layout, spec)
+        if fault:
+            yield spec.path, fault
+
+
+def _array_fault(file: h5py.File, layout: Layout, spec: ArraySpec) -> str | None:
+    array = file.get(spec.path)
+    if not isinstance(array, h5py.Dataset):
+        return "it is missing"
+    creation = array.id.get_create_plist()
+    filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
+    wanted = [number for number, _ in array_filters(layout, spec)]
+    for what, found, expected in (
+        ("shape", array.shape, spec.shape),
+        ("type", array.dtype, array_dtype(spec)),
+        ("chunks", array.chunks, spec.chunks),
+        ("filters", filters, wanted),
+    ):
+        if found != expected:
+            return f"its {what} is {found}, the layout says {expected}"
+    if spec.chunks is None:
+        try:
+            check_allocated(file, spec.path, array)
+        except StorageError as error:
+            return str(error)
+    return None
+
+
+def grid_faults(grids: NDArray[np.int32], layout: Layout) -> Iterator[tuple[int, str]]:
+    """Yield (row, what) for each row whose native grid is none of the layout's."""
+    for row in np.flatnonzero(~np.isin(grids, layout.grids)):
+        yield int(row), f"{grids[row]} is none of the grids {list(layout.grids)}"
+
+
+def count_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield (path, what) for each field that does not store as many chunks as its rows' grids need."""
+    grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
+    for row, what in grid_faults(grids, layout):
+        yield "metadata/grid_sizes", f"row {row}: {what}"
+        return
+    sizes, counts = np.unique(grids, return_counts=True)
+    for spec in field_arrays(layout):
+        needed = sum(int(n) * chunks_in_row(spec, int(g)) for g, n in zip(sizes, counts, strict=True))
+        stored = dataset(file, spec.path).id.get_num_chunks()
+        if stored != needed:
+            yield spec.path, f"it stores {stored} chunks where its rows need {needed}"
+
+
+def same_file(path: Path) -> tuple[int, int, int]:
+    """Return what tells one file from its replacement: device, inode and size."""
+    status = os.stat(path)  # noqa: PTH116 (one call, no object)
+    return status.st_dev, status.st_ino, status.st_size

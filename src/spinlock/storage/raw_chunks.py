@@ -1,0 +1,56 @@
+"""Stored chunks as they are: compressed bytes, read past HDF5's filters and compared with their checksums."""
+
+import zlib
+from math import prod
+
+import h5py
+
+from spinlock.errors import StorageError
+from spinlock.storage.walk import H5_ERRORS
+
+Offset = tuple[int, ...]
+"""The element at which a chunk begins."""
+
+
+def read_chunk(array: h5py.Dataset, offset: Offset) -> bytes | None:
+    """Return the raw bytes of a chunk, None where none is stored.
+
+    Raises
+    ------
+    StorageError
+        Where it cannot be read, its size cannot be right, or it skips filters.
+    """
+    try:
+        info = array.id.get_chunk_info_by_coord(offset)
+        if info.byte_offset is None:
+            return None
+        largest = 2 * prod(array.chunks or ()) * array.dtype.itemsize + 4096
+        if info.size > largest or info.filter_mask:
+            raise StorageError(
+                f"has an impossible size ({info.size} bytes) or filter mask ({info.filter_mask})"
+            )
+        return array.id.read_direct_chunk(offset)[1]
+    except H5_ERRORS as error:
+        raise StorageError(f"cannot be read ({error})") from error
+
+
+def read_sound_chunk(array: h5py.Dataset, offset: Offset, crc: int) -> bytes:
+    """Return the raw bytes of a chunk that has this CRC-32, or raise `StorageError`."""
+    raw = read_chunk(array, offset)
+    if raw is None:
+        raise StorageError("is missing")
+    if zlib.crc32(raw) != crc:
+        raise StorageError("does not have its checksum")
+    return raw
+
+
+def chunk_fault(array: h5py.Dataset, offset: Offset, crc: int) -> str | None:
+    """Return what is wrong with a chunk whose checksum is ``crc`` (-1: none should be stored), or None."""
+    try:
+        if crc >= 0:
+            read_sound_chunk(array, offset, crc)
+        elif read_chunk(array, offset) is not None:
+            return "is stored where none should be"
+    except StorageError as error:
+        return str(error)
+    return None

@@ -1,0 +1,257 @@
+"""Reading a dataset file: checked when it is opened, each chunk checked when it is first touched."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from spinlock.errors import StorageError
+from spinlock.registry import unknown_name
+from spinlock.storage.chunks import ChunkWindow, chunk_offset, chunk_shape, row_windows
+from spinlock.storage.codecs import find_codec
+from spinlock.storage.digest import BLOCK_BYTES, read_digest
+from spinlock.storage.opening import open_h5, refuse, same_file, sound_layout
+from spinlock.storage.raw_chunks import read_sound_chunk
+from spinlock.storage.rows import stored_dtype
+from spinlock.storage.schema import ArraySpec, arrays, checksum_path
+from spinlock.storage.walk import H5_ERRORS, dataset, decode_attribute, group, is_chunked, is_scale, walk
+
+_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+# The lock a child inherits may be held, for ever, by a thread that only its parent has.
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """One array as it stands in a file: axes, sizes and compression, for people to read."""
+
+    path: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    chunks: tuple[int, ...] | None
+    stored_bytes: int
+    raw_bytes: int
+    compression: str
+
+
+class DatasetFile:
+    """A dataset (or shard) file, read-only.
+
+    Opening checks that the file is whole, that its structure is the declared one, and the digest over all
+    but the raw chunks. It can be shared by threads and pickled; each process opens the file for itself.
+
+    Raises
+    ------
+    StorageError
+        For a file that is missing, foreign, cut short, half-written or damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._closed = False
+        self._inherited: list[h5py.File] = []
+        with _lock:
+            file = open_h5(self.path)
+            try:
+                self.layout = sound_layout(file)
+                self.digest = read_digest(file)
+                self._grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
+                facts = group(file, "metadata").attrs.items()
+                self.attributes: dict[str, Any] = {name: decode_attribute(value) for name, value in facts}
+            except (StorageError, *H5_ERRORS) as error:
+                file.close()
+                raise refuse(self.path, error) from error
+            self._identity = same_file(self.path)
+            self._specs = {spec.path: spec for spec in arrays(self.layout)}
+            self._adopt(file)
+
+    def _adopt(self, file: h5py.File) -> None:
+        self._file: h5py.File | None = file
+        self._process = os.getpid()
+        fields = [spec for spec in self._specs.values() if spec.kind == "field"]
+        self._touched = {spec.path: np.zeros(spec.chunk_grid, bool) for spec in fields}
+
+    @contextmanager
+    def opened(self) -> Iterator[h5py.File]:
+        """Give the open HDF5 file, under the lock that all HDF5 calls of the process share."""
+        with _lock:
+            if self._closed:
+                raise StorageError(f"{self.path} was closed: open it again")
+            if self._file is None or self._process != os.getpid():
+                self._reopen()
+            assert self._file is not None
+            yield self._file
+
+    def _reopen(self) -> None:
+        """Open the file in this process; it must still be the one that was checked."""
+        if self._file is not None:
+            self._inherited.append(self._file)  # closing a handle that was opened before a fork is not safe
+        file = open_h5(self.path)
+        if same_file(self.path) != self._identity or read_digest(file) != self.digest:
+            file.close()
+            raise StorageError(f"{self.path} was replaced since it was opened: open it again")
+        self._adopt(file)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration that made the dataset; empty in a shard."""
+        return json.loads(self.attributes.get("config", "{}"))
+
+    def table(self, path: str) -> NDArray[Any]:
+        """Return a whole table (or coordinate, or checksum array); text as str, booleans as bool.
+
+        Raises
+        ------
+        UnknownNameError
+            Where the dataset has no such table.
+        """
+        spec = self._spec(path, {"table", "coordinate", "checksum"})
+        blocks: list[NDArray[Any]] = []
+        self.copy_table(path, lambda _first, block: blocks.append(block))
+        values = np.concatenate(blocks) if blocks else np.empty(spec.shape, stored_dtype(spec))
+        if spec.dtype == "string":
+            return np.char.decode(values, "utf-8")
+        return values.astype(bool) if spec.dtype == "bool" else values
+
+    def copy_table(self, path: str, write: Callable[[int, NDArray[Any]], None]) -> None:
+        """Call ``write(first row, rows)`` for consecutive blocks of a table as stored, of bounded size."""
+        spec = self._spec(path, {"table", "coordinate", "checksum"})
+        step = max(1, BLOCK_BYTES // max(1, spec.raw_bytes // spec.shape[0]))
+        for first in range(0, spec.shape[0] if spec.raw_bytes else 0, step):
+            with self.opened() as file:
+                block = np.asarray(dataset(file, path)[first : first + step])
+            write(first, block.astype(stored_dtype(spec), copy=False))
+
+    def row(self, path: str, index: int, size: int | None = None) -> NDArray[np.float32]:
+        """Return one row of a field, float32 [..., size, size].
+
+        Parameters
+        ----------
+        path
+            ``inputs/fields``, ``outputs/fields`` or ``outputs/trajectories``.
+        index
+            The row, 0 … N − 1.
+        size
+            The side of the result: by default the row's native grid; less crops, more pads with NaN.
+
+        Raises
+        ------
+        StorageError
+            Where a chunk is damaged; the message names array, row and remedy.
+        """
+        spec = self._spec(path, {"field"})
+        if not 0 <= index < self.layout.samples:
+            raise IndexError(
+                f"row {index} is out of range: {self.path} holds rows 0 to {self.layout.samples - 1}"
+            )
+        grid = int(self._grids[index])
+        windows = list(row_windows(spec, grid))
+        with self.opened() as file:
+            try:
+                raw = self._read_chunks(file, spec, index, windows)
+            except (StorageError, *H5_ERRORS) as error:
+                raise self._damaged(spec.path, index, f"a chunk {error}") from error
+        side = grid if size is None else size
+        values = np.full((*spec.shape[1:-2], max(side, grid), max(side, grid)), np.nan, np.float32)
+        for window, data in zip(windows, raw, strict=True):
+            try:
+                values[window.row] = self._decode(spec, data)[window.chunk]
+            except StorageError as error:
+                raise self._damaged(spec.path, index, str(error)) from error
+        return values if side == values.shape[-1] else np.ascontiguousarray(values[..., :side, :side])
+
+    def _read_chunks(
+        self, file: h5py.File, spec: ArraySpec, index: int, windows: list[ChunkWindow]
+    ) -> list[bytes]:
+        array, touched = dataset(file, spec.path), self._touched[spec.path]
+        crcs: NDArray[np.int64] | None = None
+        raw = []
+        for window in windows:
+            place, offset = (index, *window.position), chunk_offset(spec, index, window.position)
+            if touched[place]:
+                raw.append(array.id.read_direct_chunk(offset)[1])
+                continue
+            if crcs is None:
+                crcs = np.asarray(dataset(file, checksum_path(spec.path))[index])
+            raw.append(read_sound_chunk(array, offset, int(crcs[window.position])))
+            touched[place] = True
+        return raw
+
+    def _decode(self, spec: ArraySpec, data: bytes) -> NDArray[Any]:
+        dtype = stored_dtype(spec)
+        shape = chunk_shape(spec)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        codec = find_codec(self.layout.compression)
+        return codec.decode(data, dtype.itemsize, size).view(dtype).reshape(shape)
+
+    def _damaged(self, array: str, row: int, what: str) -> StorageError:
+        return StorageError(
+            f"{self.path}: {array}, row {row} is damaged ({what}). What to do: run `spinlock validate` to "
+            "list all damage and generate the dataset again, or copy it again if it came from elsewhere"
+        )
+
+    def _spec(self, path: str, kinds: set[str]) -> ArraySpec:
+        known = {name: spec for name, spec in self._specs.items() if spec.kind in kinds}
+        if path not in known:
+            raise unknown_name("array", path, known)
+        return known[path]
+
+    def describe_arrays(self) -> list[ArrayInfo]:
+        """Return every array of the file, by path; axes that only name a dimension are left out."""
+        with self.opened() as file:
+            items = [
+                (path, item)
+                for path, item in walk(file)
+                if isinstance(item, h5py.Dataset) and not is_scale(item)
+            ]
+            return [self._info(path, item) for path, item in items]
+
+    def _info(self, path: str, item: h5py.Dataset) -> ArrayInfo:
+        dims = tuple(item.dims[axis].label or "" for axis in range(item.ndim))
+        text = h5py.check_string_dtype(item.dtype)
+        dtype = f"text of {text.length} bytes" if text else item.dtype.name
+        if path in self._specs and self._specs[path].dtype == "bool":
+            dtype = "bool"
+        layout = self.layout
+        compression = f"{layout.compression} {layout.compression_level}" if is_chunked(item) else "none"
+        stored = item.id.get_storage_size()
+        return ArrayInfo(path, dims, item.shape, dtype, item.chunks, stored, item.nbytes, compression)
+
+    def close(self) -> None:
+        """Close the file; closing it twice is harmless."""
+        with _lock:
+            if self._file is not None and self._process == os.getpid():
+                self._file.close()
+            self._file, self._closed = None, True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open handle behind: it means nothing in another process."""
+        return {**self.__dict__, "_file": None, "_inherited": [], "_touched": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

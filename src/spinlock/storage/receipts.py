@@ -1,0 +1,139 @@
+"""Receipts: the proof, in a small file beside each shard, that it was committed; a run's only memory."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from spinlock.errors import StorageError
+from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
+from spinlock.storage.shards import ShardFile, file_sha256
+
+
+def shard_path(directory: Path, shard: int) -> Path:
+    """Return where a run directory keeps a shard."""
+    return directory / "shards" / f"part-{shard:06d}.h5"
+
+
+def receipt_path(directory: Path, shard: int) -> Path:
+    """Return where a run directory keeps a shard's receipt."""
+    return directory / "receipts" / f"part-{shard:06d}.json"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A committed shard: what it is, of which plan, and how it was made.
+
+    Attributes
+    ----------
+    shard, lo, hi
+        Its number and its rows lo … hi − 1.
+    plan_digest
+        The plan it belongs to; another plan's receipts do not count.
+    size, sha256, digest
+        Of its file, as in `ShardFile`; the digest covers the CRC-32 of every chunk.
+    timings
+        Seconds spent in each stage.
+    versions, environment
+        Packages, device model, instruction set: what may not be mixed unnoticed.
+    attempt
+        1 for a shard that succeeded at once.
+    """
+
+    shard: int
+    lo: int
+    hi: int
+    plan_digest: str
+    size: int
+    sha256: str
+    digest: str
+    timings: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 1
+
+    def shard_file(self, directory: Path) -> ShardFile:
+        """Return the shard that the receipt stands for."""
+        path = shard_path(directory, self.shard)
+        return ShardFile(path, self.lo, self.hi, self.size, self.sha256, self.digest)
+
+    def to_json(self) -> str:
+        """Return the receipt as JSON, with a checksum of itself."""
+        content = asdict(self)
+        return json.dumps({**content, "checksum": _checksum(content)}, sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Receipt":
+        """Return the receipt that `to_json` wrote, or raise `StorageError` where it was changed or cut."""
+        try:
+            content = json.loads(text)
+            checksum = content.pop("checksum")
+            sound = set(content) == {item.name for item in fields(cls)} and checksum == _checksum(content)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise StorageError(f"the receipt is damaged ({error})") from error
+        if not sound:
+            raise StorageError("the receipt is damaged (its checksum is wrong)")
+        return cls(**content)
+
+
+def _checksum(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_receipt(directory: Path, receipt: Receipt, checkpoint: Checkpoint = no_checkpoint) -> Path:
+    """Commit a receipt atomically; from now on its shard counts as done."""
+    path = receipt_path(directory, receipt.shard)
+    with committed(path, checkpoint) as temporary:
+        checkpoint("create")
+        with write_errors(path):
+            temporary.write_text(receipt.to_json())
+    return path
+
+
+@dataclass(frozen=True)
+class ReceiptScan:
+    """What a run directory proves: the valid receipts by shard number, and why others do not count."""
+
+    valid: Mapping[int, Receipt]
+    rejected: Mapping[Path, str]
+
+
+def read_receipts(directory: Path, plan_digest: str, *, deep: bool = False) -> ReceiptScan:
+    """Return the receipts of a plan whose shards stand; all others count as missing, each with its reason.
+
+    Parameters
+    ----------
+    directory
+        The run directory; one that does not exist holds no receipts.
+    deep
+        Also read every shard and compare its SHA-256 (a size is compared always).
+    """
+    valid: dict[int, Receipt] = {}
+    rejected: dict[Path, str] = {}
+    for path in sorted((directory / "receipts").glob("part-*.json")):
+        try:
+            receipt = _read(directory, path, plan_digest, deep=deep)
+        except (StorageError, OSError, UnicodeDecodeError) as error:
+            rejected[path] = str(error)
+        else:
+            valid[receipt.shard] = receipt
+    return ReceiptScan(valid, rejected)
+
+
+def _read(directory: Path, path: Path, plan_digest: str, *, deep: bool) -> Receipt:
+    receipt = Receipt.from_json(path.read_text())
+    shard = shard_path(directory, receipt.shard)
+    if path != receipt_path(directory, receipt.shard):
+        raise StorageError(f"it is the receipt of shard {receipt.shard}, under another name")
+    if receipt.plan_digest != plan_digest:
+        raise StorageError(f"it belongs to another plan ({receipt.plan_digest[:12]}…)")
+    if not shard.is_file():
+        raise StorageError(f"its shard {shard.name} is missing")
+    if shard.stat().st_size != receipt.size:
+        raise StorageError(
+            f"its shard {shard.name} has {shard.stat().st_size} bytes instead of {receipt.size}"
+        )
+    if deep and file_sha256(shard) != receipt.sha256:
+        raise StorageError(f"its shard {shard.name} changed since it was committed")
+    return receipt

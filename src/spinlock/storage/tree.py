@@ -1,0 +1,148 @@
+"""The HDF5 form of the schema: files, groups, arrays, dimension scales and attributes, bytes without time.
+
+The library version bounds are v1.10 on both sides: such a file is refused when its writer was killed, while
+one with the default bounds opens and reads zeros. No object keeps the time of its making.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import h5py.h5d as h5d
+import h5py.h5ds as h5ds
+import h5py.h5f as h5f
+import h5py.h5g as h5g
+import h5py.h5p as h5p
+import h5py.h5s as h5s
+import h5py.h5t as h5t
+import numpy as np
+from numpy.typing import NDArray
+
+from spinlock.errors import StorageError
+from spinlock.storage.codecs import Filter, find_codec
+from spinlock.storage.rows import stored_dtype
+from spinlock.storage.schema import ArraySpec, Layout, arrays, dimension_sizes
+from spinlock.storage.walk import Object, dataset, group
+
+NETCDF_DIMENSION = "This is a netCDF dimension but not a netCDF variable. %9d"
+"""The scale name by which netCDF readers know an axis that has a length and no values."""
+
+
+def create_file(path: Path) -> h5py.File:
+    """Return a new, empty file open for writing; an existing one is never touched (`FileExistsError`)."""
+    access, creation = h5p.create(h5p.FILE_ACCESS), h5p.create(h5p.FILE_CREATE)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    creation.set_obj_track_times(False)
+    return h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, creation, access))
+
+
+def create_tree(file: h5py.File, layout: Layout, attributes: Mapping[str, Any]) -> None:
+    """Create every array of the schema, empty, with its dimensions; ``attributes`` go to ``/metadata``."""
+    scales = {name: _create_scale(file, name, size) for name, size in dimension_sizes(layout).items()}
+    for spec in arrays(layout):
+        array = _create_array(file, layout, spec)
+        for axis, dim in enumerate(spec.dims):
+            h5ds.set_label(array.id, axis, dim.encode())
+            if dim in scales:
+                h5ds.attach_scale(array.id, scales[dim].id, axis)
+        for name, value in (("description", spec.description), *spec.attributes):
+            write_attribute(array, name, value)
+    metadata = group(file, "metadata")
+    for name, value in attributes.items():
+        write_attribute(metadata, name, value)
+
+
+def write_attribute(target: Object, name: str, value: Any) -> None:
+    """Write an attribute: text (fixed-length UTF-8), a number, a sequence of texts, or a mapping as JSON."""
+    if isinstance(value, Mapping):
+        value = json.dumps(value, sort_keys=True)
+    if isinstance(value, str):
+        target.attrs.create(name, _text(value))
+    elif isinstance(value, tuple | list):
+        texts = [text.encode() for text in value]
+        target.attrs.create(name, np.array(texts, dtype=text_dtype(max(map(len, texts)))))
+    elif isinstance(value, int | float):
+        target.attrs.create(name, np.float64(value) if isinstance(value, float) else np.int64(value))
+    else:
+        raise StorageError(
+            f"attribute {name}: {type(value).__name__} cannot be stored; use text, numbers or a mapping"
+        )
+
+
+def text_dtype(length: int) -> np.dtype[Any]:
+    """Return the type of fixed-length UTF-8 text of that many bytes."""
+    return h5py.string_dtype("utf-8", length)
+
+
+def array_dtype(spec: ArraySpec) -> np.dtype[Any]:
+    """Return the stored type of an array, strings marked as UTF-8."""
+    return text_dtype(spec.length) if spec.dtype == "string" else stored_dtype(spec)
+
+
+def array_filters(layout: Layout, spec: ArraySpec) -> tuple[Filter, ...]:
+    """Return the filter pipeline of an array."""
+    if spec.chunks is None:
+        return ()
+    return find_codec(layout.compression).filters(layout.compression_level, stored_dtype(spec).itemsize)
+
+
+def write_table(file: h5py.File, spec: ArraySpec, first: int, entries: NDArray[Any]) -> None:
+    """Write consecutive entries [n, …] of a table or checksum array from row ``first`` on."""
+    values = np.ascontiguousarray(entries, dtype=stored_dtype(spec))
+    target = dataset(file, spec.path).id
+    place = target.get_space()
+    place.select_hyperslab((first,) + (0,) * (values.ndim - 1), values.shape)
+    # The type in memory is given as that in the file: numpy's bytes alone would be taken for ASCII, not UTF-8.
+    target.write(h5s.create_simple(values.shape), place, values, target.get_type())
+
+
+def _text(value: str) -> Any:
+    data = value.encode()
+    return np.array(data, dtype=text_dtype(max(1, len(data))))
+
+
+def _require_group(file: h5py.File, path: str) -> h5py.Group:
+    """Return the group at a path; it and its parents are created where they are missing."""
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        if "/".join(parts[:depth]) not in file:
+            creation = h5p.create(h5p.GROUP_CREATE)
+            creation.set_obj_track_times(False)
+            h5g.create(file.id, "/".join(parts[:depth]).encode(), gcpl=creation)
+    return group(file, path)
+
+
+def _create_scale(file: h5py.File, name: str, size: int) -> h5py.Dataset:
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_obj_track_times(False)
+    scale = h5py.Dataset(
+        h5d.create(file.id, name.encode(), h5t.STD_I8LE, h5s.create_simple((size,)), creation)
+    )
+    h5ds.set_scale(scale.id, (NETCDF_DIMENSION % size).encode())
+    write_attribute(scale, "description", f"The axis {name}: it has a length and no values.")
+    return scale
+
+
+def _create_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> h5py.Dataset:
+    folder, _, name = spec.path.rpartition("/")
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_obj_track_times(False)
+    if spec.chunks is not None:
+        if find_codec(layout.compression).packages:
+            import hdf5plugin  # noqa: F401 (registers the filters, without which HDF5 refuses to name them)
+        creation.set_chunk(spec.chunks)
+        creation.set_fill_value(np.array(np.nan, dtype=array_dtype(spec)))
+        for number, values in array_filters(layout, spec):
+            creation.set_filter(number, 0, values)
+    kind = h5t.py_create(array_dtype(spec), logical=True)
+    space = h5s.create_simple(spec.shape)
+    created = h5py.Dataset(h5d.create(_require_group(file, folder).id, name.encode(), kind, space, creation))
+    if spec.dtype == "bool":
+        write_attribute(created, "dtype", "bool")  # xarray's own mark for 0 and 1 that mean false and true
+    if spec.kind == "coordinate":
+        created[...] = np.array(layout.timesteps, dtype=array_dtype(spec))
+    return created

@@ -1,0 +1,111 @@
+"""Verification: every fault of a file, each named by array and row, without ever stopping at the first."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from spinlock.errors import StorageError
+from spinlock.storage.chunks import chunk_offset, row_windows
+from spinlock.storage.damage import Damage
+from spinlock.storage.digest import BLOCK_BYTES, digest_faults
+from spinlock.storage.opening import grid_faults, open_h5, read_layout, structure_faults
+from spinlock.storage.raw_chunks import chunk_fault
+from spinlock.storage.schema import (
+    ROW_CHECKSUMS,
+    ArraySpec,
+    Layout,
+    checksum_path,
+    field_arrays,
+    row_tables,
+)
+from spinlock.storage.walk import H5_ERRORS, dataset
+
+
+def verify(path: Path) -> list[Damage]:
+    """Return all damage of a file: structure, digest, tables row by row, every chunk; empty for a sound one.
+
+    Nothing is raised for a damaged file, whatever the damage; the cost is one read of the whole file.
+    """
+    try:
+        file = open_h5(Path(path))
+    except StorageError as error:
+        return [Damage("", None, str(error))]
+    damage: list[Damage] = []
+    with closing(file):
+        try:
+            for found in file_damage(file):
+                damage.append(found)  # noqa: PERF402 (what was found before an error stays)
+        except StorageError as error:
+            damage.append(Damage("", None, str(error)))
+        except H5_ERRORS as error:
+            damage.append(Damage("", None, f"HDF5 cannot read it ({error})"))
+    return damage
+
+
+def file_damage(file: h5py.File) -> Iterator[Damage]:
+    """Yield all damage of an open file; may raise where it is too damaged to go on."""
+    layout = read_layout(file)
+    faults = [Damage(path, None, what) for path, what in structure_faults(file, layout)]
+    yield from faults
+    if faults:
+        return
+    changed = digest_faults(file)
+    yield from (Damage(path.strip("/"), None, what) for path, what in changed.items())
+    if any(spec.path in changed for spec in row_tables(layout)) or ROW_CHECKSUMS in changed:
+        tables = _named(layout, changed)
+        yield from (Damage(tables, row, "a table entry changed") for row in changed_rows(file, layout))
+    grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
+    yield from (Damage("metadata/grid_sizes", row, what) for row, what in grid_faults(grids, layout))
+    for spec in field_arrays(layout):
+        yield from chunk_damage(file, spec, grids, layout.grids)
+
+
+def _named(layout: Layout, changed: dict[str, str]) -> str:
+    tables = [spec.path for spec in row_tables(layout) if spec.path in changed]
+    return ", ".join(tables or [ROW_CHECKSUMS])
+
+
+def changed_rows(file: h5py.File, layout: Layout) -> Iterator[int]:
+    """Yield the rows whose table entries do not have the stored checksum."""
+    specs = row_tables(layout)
+    row_bytes = max(1, sum(spec.raw_bytes for spec in specs) // layout.samples)
+    step = max(1, BLOCK_BYTES // row_bytes)
+    for first in range(0, layout.samples, step):
+        last = min(first + step, layout.samples)
+        stored = dataset(file, ROW_CHECKSUMS)[first:last]
+        for row, crc in enumerate(row_checksums(file, specs, first, last), first):
+            if crc != stored[row - first]:
+                yield row
+
+
+def row_checksums(file: h5py.File, specs: list[ArraySpec], first: int, last: int) -> list[int]:
+    """Return the CRC-32 of each row's entries in the given tables, rows first … last − 1."""
+    crcs = [0] * (last - first)
+    for spec in specs:
+        values = np.asarray(dataset(file, spec.path)[first:last])
+        crcs = [zlib.crc32(entry.tobytes(), crc) for entry, crc in zip(values, crcs, strict=True)]
+    return crcs
+
+
+def chunk_damage(
+    file: h5py.File, spec: ArraySpec, grids: NDArray[np.int32], known: tuple[int, ...]
+) -> Iterator[Damage]:
+    """Yield the damaged, missing and superfluous chunks of a field."""
+    array, checksums = dataset(file, spec.path), dataset(file, checksum_path(spec.path))
+    for row, grid in enumerate(grids.tolist()):
+        crcs = np.asarray(checksums[row])
+        wanted = {window.position for window in row_windows(spec, grid)} if grid in known else None
+        for position in product(*map(range, spec.chunk_grid[1:])):
+            crc = int(crcs[position])
+            if wanted is not None and (position in wanted) != (crc >= 0):
+                what = f"chunk {position} should {'' if position in wanted else 'not '}be stored"
+                yield Damage(spec.path, row, what)
+            fault = chunk_fault(array, chunk_offset(spec, row, position), crc)
+            if fault:
+                yield Damage(spec.path, row, f"chunk {position} {fault}")
