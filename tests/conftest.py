@@ -2,15 +2,13 @@
 
 from jaxtyping import install_import_hook
 
-with install_import_hook(
-    [f"spinlock.{package}" for package in ("numerics", "sampling", "initial_conditions", "operators", "rollout")],
-    "beartype.beartype",
-):
-    import spinlock.initial_conditions
-    import spinlock.operators
-    import spinlock.rollout
-    import spinlock.sampling  # noqa: F401
+NUMERICAL = ("numerics", "sampling", "initial_conditions", "operators", "rollout")
 
-import torch
+install_import_hook([f"spinlock.{package}" for package in NUMERICAL], "beartype.beartype")
 
+import hypothesis  # noqa: E402
+import torch  # noqa: E402
+
+hypothesis.settings.register_profile("reproducible", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("reproducible")
 torch.set_num_threads(1)

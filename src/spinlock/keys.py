@@ -38,6 +38,7 @@ MAX_INDEX = 2**32
 MAX_STEP = 2**16
 MAX_SITE = 2**16
 MAX_REALIZATION = 2**16
+MAX_ELEMENTS = 2**34
 
 Words = tuple[Any, Any, Any, Any]
 """Four int64 arrays, numpy or torch, that hold 32-bit words."""
@@ -91,8 +92,8 @@ def philox4x32(counter: Words, key: tuple[int, int], rounds: int = ROUNDS) -> Wo
 class Key:
     """The root seed and the domain (a part's name) that its numbers belong to.
 
-    ``Key(42, "turing_pattern")`` and ``Key(42, "dla_cluster")`` are unrelated streams: the domain is hashed
-    (BLAKE2b, 64 bits) into the key words. The empty domain is the root seed itself.
+    ``Key(42, "turing_pattern")`` and ``Key(42, "dla_cluster")`` are unrelated streams: the key words are the
+    BLAKE2b hash (64 bits) of seed and domain. With the empty domain they are the root seed itself.
     """
 
     seed: int
@@ -112,8 +113,8 @@ class Key:
         """The two 32-bit key words."""
         value = self.seed
         if self.domain:
-            digest = hashlib.blake2b(self.domain.encode(), digest_size=8).digest()
-            value ^= int.from_bytes(digest, "little")
+            text = self.seed.to_bytes(8, "little") + self.domain.encode()
+            value = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
         return value & MASK, value >> 32
 
 
@@ -154,10 +155,15 @@ def words(
 
     Row b depends on ``indices[b]`` alone, word e on e alone.
     """
-    rows = np.asarray(indices, dtype=np.int64).reshape(-1, 1)
-    if rows.size:
-        check_counter(index=int(rows.min()), step=step, site=site, realization=realization)
-        check_counter(index=int(rows.max()))
+    rows = np.asarray(indices if np.size(indices) else np.zeros(0, dtype=np.int64))
+    if rows.dtype.kind not in "iu":
+        raise UsageError(f"sample indices must be integers, not {rows.dtype}")
+    if not 0 <= count <= MAX_ELEMENTS:
+        raise UsageError(f"{count} elements were asked for: at most {MAX_ELEMENTS} have a place in the counter")
+    check_counter(step=step, site=site, realization=realization)
+    for bound in (rows.min(), rows.max()) if rows.size else ():
+        check_counter(index=int(bound))
+    rows = rows.astype(np.int64).reshape(-1, 1)
     blocks = np.arange(-(-count // 4), dtype=np.int64)
     counter = (
         blocks[None, :],
@@ -167,7 +173,7 @@ def words(
     )
     with np.errstate(over="ignore"):
         output = philox4x32(counter, key.words)
-    return np.stack(np.broadcast_arrays(*output), axis=-1).reshape(len(rows), -1)[:, :count]
+    return np.stack(np.broadcast_arrays(*output), axis=-1).reshape(len(rows), 4 * len(blocks))[:, :count]
 
 
 def uniforms(

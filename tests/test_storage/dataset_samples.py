@@ -1,6 +1,7 @@
 """Small datasets with keyed contents, for the storage tests."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -27,11 +28,14 @@ def layout_of(**changes) -> Layout:
     return replace(Layout(4, 2, 3, (16,), (), PARAMETERS, lengths), **changes)
 
 
+@cache
 def numbers(index: int, *shape: int, part: str = "values") -> np.ndarray:
-    """Smooth, keyed float32 values of mixed sign and magnitude."""
+    """Rough, keyed float32 values of mixed sign and magnitude."""
     count = int(np.prod(shape))
     u = uniforms(Key(7, part), Purpose.PROBE, [index], count)[0]
-    return (np.cumsum(u - 0.5) * 10.0 ** (4 * u - 2)).astype(np.float32).reshape(shape)
+    values = (np.cumsum(u - 0.5) * 10.0 ** (4 * u - 2)).astype(np.float32).reshape(shape)
+    values.flags.writeable = False
+    return values
 
 
 def grid_of(layout: Layout, index: int) -> int:
@@ -64,7 +68,7 @@ def table_of(layout: Layout, index: int) -> dict:
 
 def row_of(layout: Layout, index: int) -> Row:
     M, C, F, g = layout.realizations, layout.channels, len(layout.timesteps), grid_of(layout, index)
-    outputs = numbers(index, M, C, g, g, part="outputs")
+    outputs = numbers(index, M, C, g, g, part="outputs").copy()
     outputs[M - 1, 0, :2] = np.nan
     trajectories = numbers(index, M, F, C, g, g, part="trajectories") if F else None
     return Row(numbers(index, C, g, g, part="inputs"), outputs, trajectories, table_of(layout, index))

@@ -165,7 +165,7 @@ def test_a_missing_directory_is_named(tmp_path):
 def test_a_range_outside_the_dataset_is_refused(tmp_path):
     for lo, hi in ((3, 5), (2, 2), (-1, 1)):
         with pytest.raises(StorageError, match="no part of a dataset of 4 samples"):
-            shard_of(tmp_path / "p.h5", layout_of(), lo, hi)
+            write_shard(tmp_path / "p.h5", layout_of(), lo, hi, [], {"plan_digest": "x"})
 
 
 def test_plain_contents_tells_files_apart(tmp_path):

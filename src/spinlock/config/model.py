@@ -49,7 +49,7 @@ class ParameterConfig(Section):
         if self.type == "choice" and not self.choices:
             raise ValueError("a parameter of type choice needs `choices: [...]` with at least one value")
         for key, allowed in (("bounds", numeric), ("log_scale", self.type == "continuous"), ("choices", self.type == "choice")):
-            if not allowed and key in self.model_fields_set:
+            if not allowed and getattr(self, key) not in (None, False):
                 raise ValueError(f"`{key}` does not go with type {self.type}")
         return self
 

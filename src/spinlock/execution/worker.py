@@ -59,6 +59,7 @@ def _serve(job: dict[str, Any], lines: "queue.SimpleQueue[str | None]", answers:
         except BrokenPipeError:
             stop.set()
 
+    answer({"ready": True})
     signals = Signals(stop.is_set, lambda: answer({"row": 1}))
     directory, device = Path(job["directory"]), torch.device(job["device"])
     while not stop.is_set() and (line := lines.get()) is not None:

@@ -22,6 +22,8 @@ from spinlock.shapes import Fields, PerSample
 Pattern = Literal["waves", "grid", "radial", "hex", "checker"]
 Phase = Float32[Tensor, "b 3 1 1"]
 Turns = Float32[Tensor, "b 1 1 1"]
+Placement = Float32[Tensor, "b 3"]
+"""Uniforms for the direction or second phase, and the centre, of a pattern."""
 
 TURN = 2.0 * math.pi
 
@@ -32,43 +34,43 @@ def plane_phase(grid: Grid, cycles: tuple[Tensor, Tensor]) -> Tensor:
     return TURN * (down * grid.axis[:, None] + across * grid.axis)
 
 
-def waves(grid: Grid, frequency: Turns, keys: SampleKeys, phase: Phase) -> Tensor:
+def waves(grid: Grid, frequency: Turns, placement: Placement, phase: Phase) -> Tensor:
     """Return cos(k·r + φ), the integer wave vector nearest to ``frequency`` in a random direction."""
-    angle = column(keys.uniform("direction")) * TURN
+    angle = column(placement[:, 0]) * TURN
     cycles = (frequency * torch.sin(angle)).round(), (frequency * torch.cos(angle)).round()
     return torch.cos(plane_phase(grid, cycles) + phase)
 
 
-def lattice(grid: Grid, frequency: Turns, keys: SampleKeys, phase: Phase) -> tuple[Tensor, Tensor]:
+def lattice(grid: Grid, frequency: Turns, placement: Placement, phase: Phase) -> tuple[Tensor, Tensor]:
     """Return the phases ky·y + φ and kx·x + φ' of two crossed waves."""
-    shift = column(keys.uniform("direction")) * TURN
+    shift = column(placement[:, 0]) * TURN
     none = torch.zeros_like(frequency)
     return plane_phase(grid, (frequency, none)) + phase, plane_phase(grid, (none, frequency)) + phase + shift
 
 
-def crossed(grid: Grid, frequency: Turns, keys: SampleKeys, phase: Phase) -> Tensor:
+def crossed(grid: Grid, frequency: Turns, placement: Placement, phase: Phase) -> Tensor:
     """Return cos(k·y + φ) + cos(k·x + φ')."""
-    down, across = lattice(grid, frequency, keys, phase)
+    down, across = lattice(grid, frequency, placement, phase)
     return torch.cos(down) + torch.cos(across)
 
 
-def checker(grid: Grid, frequency: Turns, keys: SampleKeys, phase: Phase) -> Tensor:
+def checker(grid: Grid, frequency: Turns, placement: Placement, phase: Phase) -> Tensor:
     """Return the squares of a board, ±1: the sign of cos(k·y + φ)·cos(k·x + φ')."""
-    down, across = lattice(grid, frequency, keys, phase)
+    down, across = lattice(grid, frequency, placement, phase)
     return torch.where((torch.cos(down) >= 0) == (torch.cos(across) >= 0), 1.0, -1.0)
 
 
-def hexagons(grid: Grid, frequency: Turns, keys: SampleKeys, phase: Phase) -> Tensor:
+def hexagons(grid: Grid, frequency: Turns, placement: Placement, phase: Phase) -> Tensor:
     """Return three waves about 120° apart, of integer wave vectors; phases that sum to 0 make spots."""
     half, height = (frequency / 2).round(), (frequency * math.sqrt(0.75)).round()
     first = plane_phase(grid, (torch.zeros_like(frequency), frequency)) + phase
-    second = plane_phase(grid, (height, -half)) + phase + column(keys.uniform("direction")) * TURN
+    second = plane_phase(grid, (height, -half)) + phase + column(placement[:, 0]) * TURN
     return torch.cos(first) + torch.cos(second) + torch.cos(first + second)
 
 
-def radial(grid: Grid, frequency: Turns, keys: SampleKeys, phase: Phase) -> Tensor:
+def radial(grid: Grid, frequency: Turns, placement: Placement, phase: Phase) -> Tensor:
     """Return rings cos(k·d + φ), d the shortest way round the torus to a random centre."""
-    offset = grid.offset(grid.side(keys.uniform("centre", 2)))
+    offset = grid.offset(grid.side(placement[:, 1:]))
     distance = torch.hypot(offset[:, 0, :, None], offset[:, 1, None, :])[:, None]
     return torch.cos(TURN / grid.size * frequency * distance + phase)
 
@@ -88,7 +90,7 @@ def check_frequency(values: Mapping[str, Any], grid_size: int | None) -> None:
     domain="general",
     tier="baseline",
     source="deterministic patterns under a Gaussian random field",
-    sites=("phase", "direction", "centre", "noise"),
+    sites=("placement", "noise"),
     cost="fft",
     drawn={"frequency": (2, 6)},
     laws=(
@@ -122,8 +124,9 @@ def composite(
         if phase_shift
         else torch.zeros(3, device=grid.device)
     )
-    phase = (column(keys.uniform("phase"), 1) * TURN + shift)[..., None, None]
-    regular = PATTERNS[pattern](grid, column(frequency), keys, phase)
+    uniforms = keys.uniform("placement", 4)
+    placement, phase = uniforms[:, 1:], (TURN * uniforms[:, :1] + shift)[..., None, None]
+    regular = PATTERNS[pattern](grid, column(frequency), placement, phase)
     regular = regular / regular.square().mean(dim=(-3, -2, -1), keepdim=True).sqrt()
     noise = spectral(
         kernel_spectrum(grid, "rbf", grf_length_scale), keys.normal("noise", 3, grid.size, grid.size)

@@ -28,7 +28,7 @@ def check_widths(values: Mapping[str, Any], _grid_size: int | None) -> None:
     domain="general",
     tier="baseline",
     source="sum of isotropic Gaussians",
-    sites=("centre", "width", "amplitude"),
+    sites=("blobs", "amplitude"),
     cost="closed",
     laws=(rank(2, num_blobs=2), median_kurtosis(1.0, num_blobs=3)),
     check=check_widths,
@@ -52,9 +52,10 @@ def localized(
 
     What to expect: bright and dark spots on an empty ground. Good values: 3 to 20 blobs of 3 to 15 px.
     """
-    centre = grid.side(keys.uniform("centre", MAX_BLOBS, 2))
+    numbers = keys.uniform("blobs", MAX_BLOBS, 3)
+    centre = grid.side(numbers[..., :2])
     low, high = grid.pixels(column(min_width, 1)), grid.pixels(column(max_width, 1))
-    width = low + (high - low) * keys.uniform("width", MAX_BLOBS)
+    width = low + (high - low) * numbers[..., 2]
     height = keys.normal("amplitude", MAX_BLOBS, 3) * column(amplitude, 2)
     if positive:
         height = height.abs()

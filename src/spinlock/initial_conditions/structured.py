@@ -74,7 +74,7 @@ def check_frequencies(values: Mapping[str, Any], grid_size: int | None) -> None:
     domain="general",
     tier="baseline",
     source="random discs, plane waves and Gaussians",
-    sites=("kind", "amplitude", "place", "size", "direction"),
+    sites=("structures",),
     cost="closed",
     laws=(
         no_blank_channel(),
@@ -107,12 +107,12 @@ def structured(
     """
     total = column(num_structures)
     extents = {"circle": radius_range, "stripe": frequency_range, "blob": blob_width_range}
-    kind = keys.integers("kind", len(structure_types), ROUNDS, CHANNELS)[..., None, None]
-    size, sign = keys.uniform("amplitude", 2, ROUNDS, CHANNELS)[..., None, None].unbind(1)
-    height = column(amplitude, 4) * between(size, (0.5, 1.0)) * torch.where(sign < 0.5, -1.0, 1.0)
-    place = grid.side(keys.uniform("place", ROUNDS, CHANNELS, 2))
-    extent = keys.uniform("size", ROUNDS, CHANNELS)[..., None, None]
-    turns = (2.0 * math.pi * keys.uniform("direction", ROUNDS, CHANNELS, 2))[..., None, None]
+    numbers = keys.uniform("structures", 8, ROUNDS, CHANNELS)[..., None, None]
+    kind, sign, strength, extent = (numbers[:, i] for i in range(4))
+    kind = (kind * len(structure_types)).floor().clamp(max=len(structure_types) - 1)
+    height = column(amplitude, 4) * between(strength, (0.5, 1.0)) * torch.where(sign < 0.5, -1.0, 1.0)
+    place = grid.side(numbers[:, 4:6, ..., 0, 0].movedim(1, -1))
+    turns = (2.0 * math.pi) * numbers[:, 6:8].movedim(1, 3)
     channel = torch.arange(CHANNELS, device=grid.device)[:, None, None]
     field = torch.zeros(len(keys), CHANNELS, grid.size, grid.size, dtype=torch.float32, device=grid.device)
     for turn in range(-(-int(total.max()) // CHANNELS)):

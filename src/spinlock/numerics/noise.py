@@ -91,9 +91,9 @@ def noise(
     ``noise_location`` ``state`` perturbs x before the operator, ``hidden`` the output of every hidden block,
     ``output`` the operator's output y. Schedules: constant σ; annealing σ·exp(−t/τ); periodic
     σ·(1 + cos(2πt/τ))/2, with τ = ``schedule_period`` in steps. ``spatial_correlation`` ℓ (fraction of the
-    side) gives ξ the covariance Σₙ exp(−|r + nL|²/2(ℓL)²), normalised to 1 at r = 0. ``dropout_rate`` p zeroes
-    hidden values with probability p in every step and scales the rest by 1/(1 − p) (Srivastava et al., JMLR
-    2014).
+    side) gives ξ the covariance Σₙ exp(−|r + nL|²/2(ℓL)²), normalised to 1 at r = 0. ``dropout_rate`` p sets
+    hidden values to 0 with probability p in every step and scales the rest by 1/(1 − p) (Srivastava et al.,
+    JMLR 2014).
     """
     return NoiseModel(
         noise_type,
@@ -154,8 +154,8 @@ TRANSFORMS = {
 class NoiseStream:
     """The noise of one realization of one sample, step by step.
 
-    Draws several steps at a time, within ``num_timesteps``; the numbers of a step do not depend on how many. A
-    step may be asked for more than once (a twin run has the noise of its original).
+    Draws several steps at a time, within ``num_timesteps``; the numbers of a step do not depend on how many.
+    A step may be asked for more than once (a twin run has the noise of its original).
     """
 
     def __init__(

@@ -52,8 +52,8 @@ class Signal:
         """Return the signal behind a block φ(z), or behind the residual block (x + φ(z))/√2.
 
         The first has mean E[φ] and mean square E[φ²]. The second has mean (μ + E[φ])/√2 and mean square
-        (q + 2μE[φ] + E[φ²])/2: z mixes all channels at random, so that a channel of φ(z) is independent of the
-        same channel of x. Where a random shortcut mixes x too (``mixed``), μ is 0.
+        (q + 2μE[φ] + E[φ²])/2: z mixes all channels at random, so that a channel of φ(z) is independent of
+        the same channel of x. Where a random shortcut mixes x too (``mixed``), μ is 0.
         """
         first, second = moment(activation, 1), moment(activation, 2)
         if not residual:

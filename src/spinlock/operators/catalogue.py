@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ HiddenHook = Callable[[int, Tensor], Tensor]
 """Called with (hidden block, its output [1,C,H,W]); returns what the next block sees (noise, dropout)."""
 
 
+@runtime_checkable
 class Operator(Protocol):
     """One step of a dynamical system: y = O(x)."""
 

@@ -154,9 +154,9 @@ def cnn(
 ) -> nn.Module:
     """Random circular CNN: hidden blocks φ(norm(W ∗ x) + b) and a 1×1 read-out, on [B, channels, H, W].
 
-    Weights are N(0, gain²/(fan_in·q)), where q is the mean square of what the layer sees when all convolutions
-    give mean square 1: 1 for the state, E[φ²] behind a block, for residual blocks as in `Signal.behind`. So at
-    gain 1, without normalization and biases, a state keeps its mean square on the way. Biases are
+    Weights are N(0, gain²/(fan_in·q)), where q is the mean square of what the layer sees when convolutions
+    give mean square 1: 1 for the state, E[φ²] behind a block, for residual blocks as in `Signal.behind`. At
+    gain 1, without normalization and biases, a state so keeps its mean square on the way. Biases are
     N(0, ``bias_scale``²) and stand behind the normalization, which would cancel them. A residual block is
     (x + φ(…))/√2; where the width changes, x passes a 1×1 shortcut N(0, 1/channels).
 

@@ -35,7 +35,7 @@ DEAD_CONTRAST = 1e-3
 FROZEN_CHANGE = 1e-3
 RETURN_DISTANCE, DEPARTURE_DISTANCE = 0.05, 0.2
 COLLAPSED, TORN = math.log(1e-3), -math.log(TWIN_DISTANCE)
-"""Growth recorded for a step after which the twin cannot be told from its original, or is no longer finite."""
+"""Growth recorded for a step after which the twin equals its original, or is no longer finite."""
 
 LABELS = ("diverged", "short", "chaotic", "growing", "dead", "frozen", "periodic", "active")
 

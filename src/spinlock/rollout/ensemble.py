@@ -1,15 +1,15 @@
 """The rollout itself: M realizations from one initial condition, each computed alone.
 
-The unit of computation is one realization, [1, C, H, W]: its bits depend neither on how many there are nor on
-the others, and its intermediates stay in cache. Operators with batch normalization advance all realizations in
-lockstep. A realization that leaves the finite range stops. What all realizations share (the first output, or
-everything where there is no noise) is computed once.
+The unit of computation is one realization, [1, C, H, W]: its bits depend neither on the number of others nor
+on what they do, and its intermediates stay in cache. Operators with batch normalization advance all
+realizations in lockstep. A realization that leaves the finite range stops. What all realizations share (the
+first output, or everything where there is no noise) is computed once.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -32,6 +32,7 @@ TWIN = -1
 """The twin of realization 0 among the members of a run."""
 
 
+@runtime_checkable
 class Operator(Protocol):
     """What a rollout needs of an operator; `spinlock.operators.Operator` says what each means."""
 
@@ -106,37 +107,42 @@ def roll_out(
     keep
         Frame numbers in [0, num_timesteps] to keep, ascending.
     classify
-        Run the twin and give the label; without it ``dynamics`` is ``diverged``, ``short`` or ``unclassified``.
+        Run the twin and give the label; without it ``dynamics`` is diverged, short or unclassified.
     checkpoint
         Called before every step; what it raises ends the rollout.
 
     Raises
     ------
     UsageError
-        If steps or realizations do not fit the counter of the random numbers, or a frame to keep does not exist.
+        If steps or realizations do not fit the counter of the random numbers, or a kept frame does not exist.
     """
-    limits = (
-        ("num_timesteps", num_timesteps, MAX_STEP),
-        ("num_realizations", num_realizations, MAX_REALIZATION),
-    )
-    for what, value, limit in limits:
-        if not 1 <= value < limit:
-            raise UsageError(f"{what} = {value} is not allowed: it must be in [1, {limit - 1}]")
+    _check_count("num_timesteps", num_timesteps, MAX_STEP)
+    _check_count("num_realizations", num_realizations, MAX_REALIZATION)
     record = _Record.blank(initial, num_realizations, num_timesteps, tuple(keep))
     first_output: list[Tensor] = []
     watch = _watch(seed, sample, initial, num_timesteps) if classify and num_timesteps >= SHORTEST else None
-    identical = noise.silent and not operator.lockstep
-    everyone = range(1 if identical else num_realizations)
-    for members in [list(everyone)] if operator.lockstep else [[m] for m in everyone]:
+    for members in _groups(num_realizations, lockstep=operator.lockstep, identical=noise.silent):
         streams = {
             m: NoiseStream(noise, Key(seed), sample, m, initial.shape[-1], initial.device, num_timesteps)
             for m in members
         }
         run = _Run(operator, policy, streams, record, first_output, watch if 0 in members else None)
         run.go(initial[None], num_timesteps, checkpoint or _nothing)
-    if identical:
+    if noise.silent and not operator.lockstep:
         record.repeat_first()
     return record.result(num_timesteps, watch)
+
+
+def _groups(realizations: int, *, lockstep: bool, identical: bool) -> list[list[int]]:
+    """Return the realizations that advance together; of identical ones only the first is run."""
+    if lockstep:
+        return [list(range(realizations))]
+    return [[m] for m in range(1 if identical else realizations)]
+
+
+def _check_count(what: str, count: int, limit: int) -> None:
+    if not 1 <= count < limit:
+        raise UsageError(f"{what} = {count} is not allowed: it must be in [1, {limit - 1}]")
 
 
 def _nothing() -> None:
@@ -186,8 +192,10 @@ class _Record:
 
     def repeat_first(self) -> None:
         """Give every realization what realization 0 did."""
-        for array in (self.frames, self.final, self.finite_steps, self.float16_steps):
-            array[1:] = array[:1]
+        for fields in (self.frames, self.final):
+            fields[1:] = fields[:1]
+        for counts in (self.finite_steps, self.float16_steps):
+            counts[1:] = counts[:1]
 
     def result(self, steps: int, observed: "tuple[Monitor, Twin] | None") -> Rollout:
         exponent = float("nan")

@@ -4,7 +4,6 @@ Each takes a catalogue entry and raises `AssertionError` where the promise is br
 """
 
 import json
-import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -65,8 +64,8 @@ def check_keys(entry: InitialCondition) -> None:
 
 
 def global_states() -> tuple[str, ...]:
-    """Return the states of the global generators of torch, numpy and Python."""
-    states = torch.get_rng_state().tolist(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    """Return the states of the global generators of torch and numpy; checkers of types move Python's."""
+    states = torch.get_rng_state().tolist(), np.random.get_state()  # noqa: NPY002
     return tuple(repr(state) for state in states)
 
 
@@ -171,7 +170,7 @@ def drawn_options(entry: InitialCondition) -> list[dict[str, Any]]:
 
 
 def check_length_scaling(
-    entry: InitialCondition, grids: tuple[int, int] = (GRID_SIZE, 128), count: int = 128
+    entry: InitialCondition, grids: tuple[int, int] = (GRID_SIZE, 128), count: int = 64
 ) -> None:
     """Lengths grow with the grid: shares of power at 1 to 16 cycles per side agree within 10 % and error."""
     shapes = []
@@ -190,7 +189,7 @@ def check_length_scaling(
     )
 
 
-def check_roll_invariance(entry: InitialCondition, count: int = 128) -> None:
+def check_roll_invariance(entry: InitialCondition, count: int = 64) -> None:
     """Fields of a periodic type have no seam: pixels differ across the border as they do elsewhere."""
     if not entry.periodic:
         return

@@ -1,5 +1,6 @@
 """Hypothesis strategies for the options of an initial condition."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,23 +14,17 @@ REACH = 4.0
 """How far from its default an option is varied, as a factor."""
 
 
-def valid_options(entry: InitialCondition, grid_size: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a strategy for options that a type accepts on a grid: some fixed, some drawn, some left out."""
+def option_sets(entry: InitialCondition) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a strategy for options: some fixed, some drawn, some left out; `accepted` makes them agree."""
     choices: dict[str, st.SearchStrategy[Any]] = {}
-    for name, option in entry.as_part.options.items():
+    for name, option in entry.options.items():
         if option.kind == "part":
-            choices[name] = valid_options(registry[str(option.part)].as_part, grid_size)
-            continue
-        choices[name] = option_values(option)
+            choices[name] = option_sets(registry[str(option.part)].as_part)
+        elif name not in ("normalize_factor", "normalize_offset"):
+            choices[name] = option_values(option)
         if option.rangeable:
-            ends = st.tuples(number(option), number(option)).map(sorted)
-            choices[f"{name}_range"] = ends
-    choices["normalize"] = (
-        st.sampled_from(entry.options["normalize"].choices) if "normalize" in entry.options else st.none()
-    )
-    if "normalize" not in entry.options:
-        del choices["normalize"]
-    return st.fixed_dictionaries({}, optional=choices).map(lambda given: accepted(entry, given, grid_size))
+            choices[f"{name}_range"] = st.tuples(number(option), number(option)).map(sorted)
+    return st.fixed_dictionaries({}, optional=choices)
 
 
 def option_values(option: Option) -> st.SearchStrategy[Any]:
@@ -62,18 +57,16 @@ def number(option: Option) -> st.SearchStrategy[Any]:
     return st.floats(low, high, allow_subnormal=False)
 
 
-def accepted(entry: InitialCondition, given: dict[str, Any], grid_size: int) -> dict[str, Any]:
+def accepted(entry: InitialCondition, given: Mapping[str, Any], grid_size: int) -> dict[str, Any]:
     """Return the given options without those that contradict the others."""
-    kept = {
-        name: value
-        for name, value in given.items()
-        if name.removesuffix("_range") == name
-        or name in entry.options
-        or name.removesuffix("_range") not in given
-    }
-    while True:
-        _, faults = entry.examine(kept, grid_size)
-        if not faults:
-            return kept
+    kept: dict[str, Any] = {}
+    for name, value in given.items():
+        option = entry.options.get(name)
+        if option is not None and option.kind == "part":
+            kept[name] = accepted(registry[str(option.part)].as_part, value, grid_size)
+        elif option is not None or name.removesuffix("_range") not in given:
+            kept[name] = value
+    while faults := entry.examine(kept, grid_size)[1]:
         wrong = {path[0] for path, _ in faults if path}
         kept = {name: value for name, value in kept.items() if name not in wrong} if wrong else {}
+    return kept

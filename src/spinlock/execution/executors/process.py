@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import spinlock
-from spinlock.errors import StorageError
+from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.executors.outcome import Attempts, Job, Outcome
 from spinlock.storage import Receipt
 
 GRACE_SECONDS = 10.0
 """Time a worker has to leave when asked to; then it is killed."""
+
+
+class WorkerError(SpinlockError):
+    """A worker that cannot start; so no other will."""
 
 
 class Worker:
@@ -48,6 +52,12 @@ class Worker:
         )
         self._process = process
         self._send(self._job)
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            died = self._post_mortem()
+            if "code" in died:
+                raise WorkerError(f"a worker could not start: {died}; its own words stand above")
+            raise BrokenPipeError
         return process
 
     def _send(self, line: str) -> None:
@@ -69,13 +79,19 @@ class Worker:
                 on_row()
         except (BrokenPipeError, json.JSONDecodeError):
             pass
+        except WorkerError as error:
+            return {"fatal": str(error)}
         return {"died": self._post_mortem()}
 
     def _post_mortem(self) -> str:
-        assert self._process is not None
-        self._process.kill()
-        code = self._process.wait()
-        self._process = None
+        process, self._process = self._process, None
+        if process is None:
+            return "its worker died while it started"
+        try:
+            code = process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
         return f"its worker was killed by {signal.Signals(-code).name}" if code < 0 else f"its worker ended with code {code}"
 
     def stop(self) -> None:
@@ -150,4 +166,6 @@ def _outcome(shard: int, answer: dict[str, Any], attempts: Attempts) -> Outcome 
         return Receipt.from_json(answer["receipt"])
     if "storage_error" in answer:
         raise StorageError(answer["storage_error"])
+    if "fatal" in answer:
+        raise SpinlockError(answer["fatal"])
     return attempts.failed(shard, answer.get("error") or answer.get("died") or "unknown")
