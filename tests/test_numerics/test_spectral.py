@@ -107,7 +107,7 @@ def test_covariance_at_every_lag_is_that_of_the_spectrum(size, length):
     error = lags.std(dim=0) / 20.0
     excess = (lags.mean(dim=0) - autocovariance(rbf(grid, length), grid)).abs() / error
     assert excess.max() < 5.0
-    wrong = (lags.mean(dim=0) - autocovariance(rbf(grid, 1.2 * length), grid)).abs() / error
+    wrong = (lags.mean(dim=0) - autocovariance(rbf(grid, 1.5 * length), grid)).abs() / error
     assert wrong.max() > 5.0
 
 

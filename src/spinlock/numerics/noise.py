@@ -125,8 +125,8 @@ def torus_filter(size: int, correlation: float) -> Float32[Tensor, "size size"] 
         return None
     eigenvalues = np.clip(np.fft.rfft(torus_covariance(size, correlation)).real, 0.0, None)
     row = np.fft.irfft(np.sqrt(eigenvalues), n=size)
-    lags = (np.arange(size)[:, None] - np.arange(size)[None, :]) % size
-    return torch.from_numpy(row[lags].astype(np.float32))
+    lags = np.abs(np.arange(size)[:, None] - np.arange(size)[None, :])
+    return torch.from_numpy(row[np.minimum(lags, size - lags)].astype(np.float32))
 
 
 def laplace_from_words(words: Tensor, count: int) -> Float32[Tensor, "b count"]:

@@ -1,0 +1,403 @@
+"""Rollouts: what a realization's bits depend on, what is kept, divergence, batch statistics, randomness."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_rollout.stub_operators import LockstepStub, Stub, identity, keyed_field, network, run, scaled
+
+from spinlock.errors import UsageError
+from spinlock.keys import MAX_REALIZATION, MAX_STEP
+from spinlock.rollout.ensemble import LARGEST_FINITE
+
+NOISES = [
+    {"noise_scale": 0.0},
+    {"noise_scale": 0.3},
+    {"noise_scale": 0.3, "noise_location": "hidden", "noise_type": "laplace"},
+    {"noise_scale": 0.3, "noise_location": "output", "spatial_correlation": 0.1},
+    {"noise_scale": 0.3, "noise_type": "multiplicative", "noise_schedule": "annealing"},
+    {"dropout_rate": 0.3},
+    {"noise_scale": 0.1, "noise_type": "dropout", "noise_location": "output", "dropout_rate": 0.2},
+]
+
+
+def same(a, b):
+    """Equal bits, NaN included."""
+    return torch.equal(a.view(torch.int32), b.view(torch.int32))
+
+
+# --- what the bits of a realization depend on ---
+
+
+@pytest.mark.parametrize("policy", ["autoregressive", "residual", "convex"])
+@pytest.mark.parametrize("options", NOISES)
+def test_realizations_do_not_depend_on_how_many_there_are(options, policy):
+    three = run(network(), realizations=3, policy=policy, **options)
+    five = run(network(), realizations=5, policy=policy, **options)
+    assert same(three.frames, five.frames[:3])
+    assert same(three.final, five.final[:3])
+
+
+@pytest.mark.parametrize("options", NOISES)
+def test_longer_runs_begin_with_the_shorter_ones(options):
+    short = run(network(), steps=5, **options)
+    long = run(network(), steps=40, **options)
+    assert same(short.frames, long.frames[:, :6])
+    assert same(short.final, long.frames[:, 5])
+
+
+@pytest.mark.parametrize("normalization", ["instance", "batch"])
+@pytest.mark.parametrize("options", NOISES)
+def test_the_twin_changes_no_bit(options, normalization):
+    classified = run(network(normalization=normalization), steps=20, **options)
+    plain = run(network(normalization=normalization), steps=20, classify=False, **options)
+    assert same(classified.frames, plain.frames)
+    assert math.isfinite(classified.lyapunov)
+    assert (plain.dynamics, math.isnan(plain.lyapunov)) == ("unclassified", True)
+
+
+@pytest.mark.parametrize("options", NOISES)
+def test_a_rollout_is_deterministic(options):
+    assert same(run(network(), **options).frames, run(network(), **options).frames)
+
+
+def test_seed_and_sample_act():
+    results = [run(network(), noise_scale=0.3, seed=seed, sample=sample).final for seed in (0, 1) for sample in (0, 1)]
+    assert all(not torch.allclose(a, b, atol=1e-2) for i, a in enumerate(results) for b in results[:i])
+
+
+def test_realizations_are_equal_without_noise_and_different_with_it():
+    quiet, noisy = run(network()), run(network(), noise_scale=1e-3)
+    assert same(quiet.frames[0], quiet.frames[1])
+    assert same(quiet.frames[0], quiet.frames[2])
+    assert not same(noisy.frames[0], noisy.frames[1])
+    assert not torch.allclose(noisy.frames[0, 1], noisy.frames[1, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("location", ["state", "output"])
+def test_realizations_of_independent_noise_are_independent(location):
+    initial = torch.zeros(4, 64, 64)
+    result = run(
+        scaled(0.5), initial=initial, steps=6, realizations=8, noise_scale=1.0, noise_location=location, keep=[]
+    )
+    table = result.final.flatten(1).double()
+    correlation = torch.corrcoef(table) - torch.eye(8, dtype=torch.float64)
+    assert float(correlation.abs().max()) < 4.5 / math.sqrt(table.shape[1])
+
+
+# --- what is shared is computed once ---
+
+
+def counting(function=torch.sin):
+    return Stub(function)
+
+
+def test_without_noise_one_realization_stands_for_all():
+    operator = counting()
+    result = run(operator, steps=6, realizations=5, classify=False)
+    assert operator.applications == 6
+    alone = run(counting(), steps=6, realizations=1, classify=False)
+    assert all(same(frames, alone.frames[0]) for frames in result.frames)
+    assert result.finite_steps.tolist() == result.float16_steps.tolist() == [7] * 5
+
+
+def test_the_first_output_is_shared_while_noise_stays_outside():
+    outside, inside = counting(), counting()
+    run(outside, steps=6, realizations=5, noise_scale=0.1, noise_location="output", classify=False)
+    run(inside, steps=6, realizations=5, noise_scale=0.1, noise_location="state", classify=False)
+    assert inside.applications == 5 * 6
+    assert outside.applications == 5 * 6 - 4
+
+
+@pytest.mark.parametrize("normalization", ["none", "instance", "group"])
+def test_the_shared_first_output_has_the_bits_of_one_computed_for_each(normalization):
+    options = {"noise_scale": 0.2, "noise_location": "output", "realizations": 4, "steps": 3}
+    shared = run(network(normalization=normalization), **options)
+    separate = network(normalization=normalization)
+    calls = []
+
+    class Separate:
+        lockstep = False
+
+        def ensemble(self, states, hooks, peers):
+            calls.append(len(states))
+            return separate.ensemble([x.clone() for x in states], hooks, peers)
+
+    one_by_one = [run(Separate(), **{**options, "realizations": m + 1}).frames[m] for m in range(4)]
+    assert same(shared.frames, torch.stack(one_by_one))
+    assert set(calls) == {1}
+
+
+def test_the_twin_does_not_use_the_shared_output():
+    """It starts elsewhere: a rollout with and without it must apply the operator T times more."""
+    operator, plain = counting(), counting()
+    run(operator, steps=16, realizations=2)
+    run(plain, steps=16, realizations=2, classify=False)
+    assert operator.applications == plain.applications + 16
+
+
+# --- frames ---
+
+
+def test_frame_0_is_the_initial_condition():
+    initial = keyed_field(sample=3)
+    result = run(network(), initial=initial, noise_scale=1.0, noise_location="output")
+    assert all(same(frame, initial) for frame in result.frames[:, 0])
+    assert not same(result.frames[0, 1], initial)
+
+
+@pytest.mark.parametrize("keep", [[], [0], [8], [0, 8], [1, 2, 7], [5]])
+def test_kept_frames_are_those_of_the_whole_run(keep):
+    whole = run(network(), noise_scale=0.2)
+    some = run(network(), noise_scale=0.2, keep=keep)
+    assert some.timesteps == tuple(keep)
+    assert same(some.frames, whole.frames[:, keep])
+    assert same(some.final, whole.final)
+    assert same(whole.final, whole.frames[:, -1])
+    assert whole.num_timesteps == some.num_timesteps == 8
+
+
+@pytest.mark.parametrize("keep", [[-1], [9], [2, 1], [3, 3]])
+def test_frames_that_do_not_exist_are_refused(keep):
+    with pytest.raises(UsageError, match=r"ascending and in \[0, 8\]"):
+        run(identity(), keep=keep)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"steps": 0}, "num_timesteps = 0 is not allowed"),
+        ({"steps": MAX_STEP}, rf"num_timesteps = {MAX_STEP} is not allowed: it must be in \[1, {MAX_STEP - 1}\]"),
+        ({"realizations": 0}, "num_realizations = 0 is not allowed"),
+        ({"realizations": MAX_REALIZATION}, "num_realizations = 65536 is not allowed"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(counts, message):
+    with pytest.raises(UsageError, match=message):
+        run(identity(), **{"keep": [], **counts})
+
+
+def test_the_initial_condition_is_left_as_it_was():
+    initial = keyed_field()
+    before = initial.clone()
+    run(network(), initial=initial, noise_scale=0.3, steps=16)
+    assert same(initial, before)
+
+
+def test_the_checkpoint_is_called_before_every_step_and_may_end_the_run():
+    calls = []
+
+    def stop_at_five():
+        calls.append(None)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    operator = counting()
+    with pytest.raises(KeyboardInterrupt):
+        run(operator, checkpoint=stop_at_five, classify=False)
+    assert operator.applications == 4
+
+
+# --- leaving the finite range ---
+
+
+def bursting(at, value=float("inf")):
+    """The identity, but for one pixel that becomes ``value`` at a step."""
+    steps = iter(range(1, 1000))
+
+    def burst(x):
+        y = x.clone()
+        if next(steps) == at:
+            y[0, 0, 3, 5] = value
+        return y
+
+    return Stub(burst)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan"), 1.001e8, -1.001e8])
+@pytest.mark.parametrize("at", [1, 4, 8])
+def test_a_run_stops_where_it_leaves_the_finite_range(at, value):
+    operator = bursting(at, value)
+    result = run(operator, realizations=1, classify=False)
+    assert result.finite_steps.tolist() == [at]
+    assert result.finite_steps.dtype == np.int32
+    assert all(same(frame, keyed_field()) for frame in result.frames[0, :at])
+    assert torch.isnan(result.frames[0, at:]).all()
+    assert torch.isnan(result.final).all()
+    assert operator.applications == at
+    assert (result.dynamics, math.isnan(result.lyapunov)) == ("diverged", True)
+
+
+@pytest.mark.parametrize("value", [LARGEST_FINITE, -LARGEST_FINITE])
+def test_the_limit_itself_is_finite(value):
+    result = run(bursting(4, value), realizations=1, classify=False)
+    assert result.finite_steps.tolist() == [9]
+    assert not torch.isnan(result.frames).any()
+
+
+def explosive(threshold):
+    """A map that explodes where its noisy input passes a threshold, and forgets it elsewhere."""
+    return Stub(lambda x: torch.where(x > threshold, torch.inf, 0.5 * x))
+
+
+def test_one_realization_may_diverge_and_leave_the_others_untouched():
+    options = {"initial": torch.zeros(2, 16, 16), "realizations": 6, "steps": 20, "noise_scale": 1.0}
+    result = run(explosive(4.5), **options)
+    untouched = run(scaled(0.5), **options)
+    diverged = result.finite_steps < 21
+    assert 0 < diverged.sum() < 6
+    for m in range(6):
+        finite = int(result.finite_steps[m])
+        assert same(result.frames[m, :finite], untouched.frames[m, :finite])
+        assert torch.isnan(result.frames[m, finite:]).all()
+        assert bool(torch.isnan(result.final[m]).all()) == bool(diverged[m])
+    assert result.dynamics == "diverged"
+    assert untouched.dynamics != "diverged"
+
+
+def test_an_initial_condition_that_is_not_finite_gives_no_frame():
+    initial = keyed_field()
+    initial[1, 2, 3] = float("nan")
+    operator = counting()
+    result = run(operator, initial=initial)
+    assert result.finite_steps.tolist() == [0, 0, 0]
+    assert torch.isnan(result.frames).all()
+    assert operator.applications == 0
+    assert result.dynamics == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("value", "steps"), [(65504.0, 9), (65519.0, 9), (65520.0, 4), (-7e4, 4), (float("inf"), 4), (6e4, 9)]
+)
+def test_float16_steps_count_frames_that_fit_float16(value, steps):
+    result = run(bursting(4, value), realizations=1, classify=False)
+    assert result.float16_steps.tolist() == [steps]
+    stored = result.frames[0].to(torch.float16)
+    assert torch.isfinite(stored[:steps]).all()
+    if steps < 9:
+        assert not torch.isfinite(stored[steps]).all()
+
+
+def test_float16_steps_do_not_begin_again():
+    """A value that comes back into range stays lost: what is stored ends at the first overflow."""
+    peak = iter([1.0, 1e5, 1.0, 1.0])
+    result = run(Stub(lambda x: x * 0 + next(peak)), realizations=1, steps=4, classify=False)
+    assert result.float16_steps.tolist() == [2]
+    assert result.finite_steps.tolist() == [5]
+
+
+# --- lockstep ---
+
+
+def test_members_in_lockstep_have_all_finite_members_as_peers():
+    operator = LockstepStub(lambda x, mean: x - 0.1 * mean)
+    run(operator, realizations=3, steps=16)
+    assert operator.peers == [[(0, 1, 2)] * 3 + [(3, 1, 2)]] * 16
+
+
+def test_a_diverged_member_leaves_the_statistics():
+    options = {"initial": torch.zeros(2, 16, 16), "realizations": 6, "steps": 12, "noise_scale": 1.0}
+    operator = LockstepStub(lambda x, mean: torch.where(x > 4.5, torch.inf, 0.5 * x + 0.1 * mean))
+    result = run(operator, **options)
+    alive = [sum(result.finite_steps > step + 1) for step in range(-1, 11)]
+    assert [len(peers) for peers in operator.peers] == alive[: len(operator.peers)]
+    assert 0 < alive[-1] < 6
+    survivors = result.finite_steps == 13
+    assert torch.isfinite(result.frames[torch.from_numpy(survivors)]).all()
+
+
+def test_the_first_member_takes_its_twin_along_when_it_diverges():
+    operator = LockstepStub(lambda x, mean: x + mean)
+    noises = run(Stub(lambda x: x), initial=torch.zeros(2, 16, 16), noise_scale=1.0, steps=16, realizations=2)
+    threshold = float(noises.frames[0].amax()) - 0.01
+    assert threshold > float(noises.frames[1].amax())
+    operator = LockstepStub(lambda x, mean: torch.where(x > threshold, torch.inf, x))
+    result = run(operator, initial=torch.zeros(2, 16, 16), noise_scale=1.0, steps=16, realizations=2)
+    assert result.finite_steps[0] < 17
+    assert result.finite_steps[1] == 17
+    assert operator.peers[0] == [(0, 1), (0, 1), (2, 1)]
+    assert operator.peers[-1] == [(0,)]
+    assert result.dynamics == "diverged"
+
+
+def test_batch_normalization_alone_couples_realizations():
+    options = {"noise_scale": 0.3, "steps": 6}
+    three, five = (run(network(normalization="batch"), realizations=m, **options) for m in (3, 5))
+    assert not torch.allclose(three.frames, five.frames[:3], atol=1e-3)
+    again = run(network(normalization="batch"), realizations=3, **options)
+    assert same(three.frames, again.frames)
+
+
+def test_lockstep_without_noise_still_runs_every_member():
+    operator = LockstepStub(lambda x, mean: 0.5 * (x + mean))
+    result = run(operator, realizations=3, steps=4, classify=False)
+    assert [len(peers) for peers in operator.peers] == [3] * 4
+    assert same(result.frames[0], result.frames[2])
+
+
+# --- randomness ---
+
+WITHOUT_GLOBAL_RANDOMNESS = """
+import random
+import numpy as np
+import torch
+from spinlock.numerics.noise import noise
+from spinlock.operators import build, operator_digest
+from spinlock.rollout import UpdatePolicy, roll_out
+
+def states():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+def result():
+    operator = build("cnn", {}, channels=2, seed=0, sample=0)
+    rollout = roll_out(operator, torch.ones(2, 16, 16), policy=UpdatePolicy.of("convex", {}),
+                       noise=noise(noise_scale=0.1, spatial_correlation=0.1, dropout_rate=0.1), seed=0, sample=0,
+                       num_realizations=2, num_timesteps=16)
+    return operator_digest(operator), rollout.final.flatten().tolist(), rollout.lyapunov
+
+before = states()
+first = result()
+assert states() == before
+random.random(), np.random.rand(), torch.rand(3)
+assert result() == first
+print("unmoved")
+"""
+
+
+def test_no_global_generator_is_read_or_moved():
+    """In a process of its own, because the type checker of the tests draws random numbers itself."""
+    program = [sys.executable, "-c", WITHOUT_GLOBAL_RANDOMNESS]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "unmoved\n"), done.stderr
+
+
+# --- properties ---
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=25)
+@given(
+    options=st.sampled_from(NOISES),
+    policy=st.sampled_from(["autoregressive", "residual", "convex"]),
+    normalization=st.sampled_from(["none", "instance", "batch"]),
+    gain=st.sampled_from([0.3, 1.0, 30.0]),
+    steps=st.integers(1, 18),
+    realizations=st.integers(1, 3),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_counts_frames_and_labels_agree(options, policy, normalization, gain, steps, realizations, seed):
+    operator = network(normalization=normalization, gain=gain, activation="relu")
+    result = run(operator, policy=policy, steps=steps, realizations=realizations, seed=seed, **options)
+    for m, count in enumerate(result.finite_steps):
+        assert torch.isfinite(result.frames[m, :count]).all()
+        assert torch.isnan(result.frames[m, count:]).all()
+    assert (result.float16_steps <= result.finite_steps).all()
+    assert (result.finite_steps >= 1).all()
+    diverged = bool((result.finite_steps <= steps).any())
+    assert (result.dynamics == "diverged") == diverged
+    assert diverged or (result.dynamics == "short") == (steps < 16)
+    assert math.isfinite(result.lyapunov) == (result.dynamics not in ("diverged", "short"))
