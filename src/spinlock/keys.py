@@ -13,7 +13,7 @@ c3    realization << 16 | purpose     2**16 realizations, 2**16 purposes
 key   root seed, mixed with a domain  64 bits
 ====  ==============================  =========================================
 
-Element ``e`` of an array is word ``e % 4`` of block ``e // 4``, so a longer array begins with the shorter one.
+Element ``e`` of an array is word ``e % 4`` of block ``e // 4``: a longer array begins with the shorter one.
 The arithmetic is written with operators that numpy and torch arrays share (both wrap around in int64, which
 makes ``(a * M) >> 32 & MASK`` exact), and gives the same integers on every device.
 """
@@ -119,7 +119,7 @@ class Key:
 
 
 def site_number(name: str) -> int:
-    """Return the 16-bit number of a named site: CRC-32 of its name, so that it never depends on call order."""
+    """Return the 16-bit number of a named site, from the CRC-32 of its name: it never depends on call order."""
     return zlib.crc32(name.encode()) & 0xFFFF
 
 
@@ -149,7 +149,14 @@ def check_counter(*, index: int = 0, step: int = 0, site: int = 0, realization: 
 
 
 def words(
-    key: Key, purpose: Purpose, indices: Any, count: int, *, site: int = 0, step: int = 0, realization: int = 0
+    key: Key,
+    purpose: Purpose,
+    indices: Any,
+    count: int,
+    *,
+    site: int = 0,
+    step: int = 0,
+    realization: int = 0,
 ) -> np.ndarray:
     """Return ``count`` random 32-bit words for each sample index, as int64 [B, count].
 
@@ -159,7 +166,9 @@ def words(
     if rows.dtype.kind not in "iu":
         raise UsageError(f"sample indices must be integers, not {rows.dtype}")
     if not 0 <= count <= MAX_ELEMENTS:
-        raise UsageError(f"{count} elements were asked for: at most {MAX_ELEMENTS} have a place in the counter")
+        raise UsageError(
+            f"{count} elements were asked for: at most {MAX_ELEMENTS} have a place in the counter"
+        )
     check_counter(step=step, site=site, realization=realization)
     for bound in (rows.min(), rows.max()) if rows.size else ():
         check_counter(index=int(bound))
@@ -177,7 +186,14 @@ def words(
 
 
 def uniforms(
-    key: Key, purpose: Purpose, indices: Any, count: int, *, site: int = 0, step: int = 0, realization: int = 0
+    key: Key,
+    purpose: Purpose,
+    indices: Any,
+    count: int,
+    *,
+    site: int = 0,
+    step: int = 0,
+    realization: int = 0,
 ) -> np.ndarray:
     """Return float64 uniforms [B, count], strictly inside (0, 1): ``(word + 1/2) / 2**32``, exact."""
     drawn = words(key, purpose, indices, count, site=site, step=step, realization=realization)

@@ -17,7 +17,7 @@ COUNT = 64
 
 
 def part(name, label, draws, **columns):
-    """Return the fields of a part, from the part's own function and keys, each channel scaled to variance 1."""
+    """Return the fields of a part from its own function and keys, each channel scaled to variance 1."""
     entry = registry[name]
     indices = torch.arange(COUNT).repeat_interleave(draws)
     keys = SampleKeys.of(Key(0, f"mixed/{label}"), indices, entry.sites, torch.arange(draws).repeat(COUNT))

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from spinlock.config.model import Config, InputGeneration, ParameterSpace
+from spinlock.config.model import Config, InputGeneration, ParameterSpace, Storage
+from spinlock.storage.codecs import find_codec
 
 PLAN_FORMAT = 1
 """Raised when the same configuration comes to mean other data or another layout."""
@@ -30,16 +31,21 @@ def decisive_values(config: Config) -> dict[str, Any]:
 
 def _decisive(section: BaseModel) -> dict[str, Any]:
     if isinstance(section, ParameterSpace):
-        return {name: p.model_dump(exclude_defaults=True) for name, p in section.parameters().items()}
+        return {name: _decisive(parameter) for name, parameter in section.parameters().items()}
     kept: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             kept[name] = _decisive(value)
-        elif affects(field) in ("content", "layout") and value != field.default:
+        elif affects(field) in ("content", "layout") and value != field.get_default(
+            call_default_factory=True
+        ):
             kept[name] = value
     if isinstance(section, InputGeneration):
-        kept["blocks"] = section.blocks
+        kept["blocks"] = {label: block for label, block in section.blocks.items() if block}
+    if isinstance(section, Storage):
+        if section.compression_level == find_codec(section.compression).default_level:
+            kept.pop("compression_level", None)
     return {name: value for name, value in kept.items() if value != {}}
 
 
@@ -53,5 +59,7 @@ def _canonical(value: Any) -> Any:
 
 def plan_digest(config: Config) -> str:
     """Return the SHA-256 of a configuration's decisive values: equal digests, equal arrays."""
-    text = json.dumps({"format": PLAN_FORMAT, **decisive_values(config)}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        {"format": PLAN_FORMAT, **decisive_values(config)}, sort_keys=True, separators=(",", ":")
+    )
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,88 +1,112 @@
-"""Faults of a configuration, collected and told all at once: file, line, key, near miss, allowed values."""
+"""Faults of a configuration, told all at once: file, line, key, near miss, allowed values."""
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from spinlock.config.yaml_source import Location, Source
+from spinlock.config.allowed import Slot, keys_at, slot_at
+from spinlock.config.yaml_source import Fault, Location, Source
 from spinlock.errors import ConfigError
 from spinlock.registry import near_miss
 
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a configuration, and the key it is wrong with."""
-
-    location: Location
-    message: str
+LONGEST_SHOWN = 60
+"""Characters of a value that a message repeats."""
 
 
 def config_error(source: Source, faults: Iterable[Fault], origins: Mapping[Location, str]) -> ConfigError:
     """Return the error that tells every fault, in the order of the file."""
-    ordered = sorted(set(faults), key=lambda f: (source.line(f.location) or 0, str(f.location)))
-    count = f"{len(ordered)} error{'s' if len(ordered) > 1 else ''}"
-    lines = [f"{source.name}: {count} in the configuration"]
+    told = dict.fromkeys(faults)
+    ordered = sorted(told, key=lambda fault: source.line(fault.location) or 0)
+    lines = [f"{source.name}: {len(ordered)} error{'s' if len(ordered) > 1 else ''} in the configuration"]
     for fault in ordered:
         key = ".".join(str(part) for part in fault.location)
-        lines.append(f"  {_place(source, fault.location, origins)}{key}: {fault.message}" if key else f"  {fault.message}")
+        lines.append(f"  {_place(source, fault.location, origins)}{f'{key}: ' if key else ''}{fault.message}")
     return ConfigError("\n".join(lines))
 
 
 def _place(source: Source, location: Location, origins: Mapping[Location, str]) -> str:
+    """Return the flag that a value was given with, or the line where it stands."""
     for end in range(len(location), 0, -1):
         if location[:end] in origins:
             return f"{origins[location[:end]]}: "
+    if location not in source.lines:
+        for key, said in origins.items():
+            if key[: len(location)] == location:
+                return f"{said}: "
     line = source.line(location)
     return f"line {line}: " if line else ""
 
 
 def faults_of(error: ValidationError, root: type[BaseModel], values: Any) -> list[Fault]:
-    """Translate pydantic's findings into faults that a newcomer understands."""
-    return [_fault(item, root, values) for item in error.errors(include_url=False)]
+    """Translate pydantic's findings into faults that a newcomer understands, one for each key."""
+    items = error.errors(include_url=False)
+    faults = [_fault(item, root, values) for item in items if item["type"] != "missing"]
+    for item in items:
+        parent, key = _real_location(item["loc"][:-1], values), item["loc"][-1]
+        if item["type"] == "missing" and not _misspelt(str(key), parent, items, values):
+            faults.append(Fault((*parent, key), "is missing; it has no default"))
+    return faults
+
+
+def _misspelt(key: str, parent: Location, items: Iterable[Any], values: Any) -> bool:
+    """Return whether a missing key stands there under a name so close that the other fault tells it all."""
+    strangers = [item["loc"] for item in items if item["type"] == "extra_forbidden"]
+    return any(_real_location(loc[:-1], values) == parent and near_miss(loc[-1], [key]) for loc in strangers)
 
 
 def _fault(item: Any, root: type[BaseModel], values: Any) -> Fault:
     location = _real_location(item["loc"], values)
-    kind, context = item["type"], item.get("ctx", {})
+    kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
-        return Fault(location, unknown_key(str(location[-1]), keys_at(root, item["loc"][:-1])))
-    if kind == "missing":
-        missing = (*location, *(part for part in item["loc"][-1:] if part not in location[-1:]))
-        return Fault(missing, "is missing; it has no default")
-    if kind == "literal_error":
-        near = near_miss(item["input"], [w.strip("'") for w in context["expected"].replace(" or ", ", ").split(", ")])
-        return Fault(location, f"{item['input']!r} is not allowed{_hint(near)}: it must be {context['expected']}")
+        return Fault(location, unknown_key(str(location[-1]), keys_at(root, location[:-1])))
     if kind == "value_error":
-        return Fault(location, str(context["error"]))
-    return Fault(location, f"{_lower(item['msg'])}, not {item['input']!r}")
+        return Fault(location, str(item["ctx"]["error"]))
+    return Fault(location, _refusal(value, slot_at(root, location)))
 
 
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
+def _refusal(value: Any, slot: Slot) -> str:
+    """Return the message for a value that does not fit: the near miss or the remedy, and what does fit."""
+    words, annotation = slot.allowed(), slot.annotation
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{shown(value)} is not allowed: it must be a finite number"
+    if value is None:
+        return f"is empty: it must be {words}{'' if slot.required else ', or left out'}"
+    choices = [choice for choice in slot.choices if isinstance(choice, str)]
+    near = near_miss(value, choices)
+    hint = f" (did you mean {near!r}?)" if near else ""
+    if str(value) in choices or (annotation is str and not isinstance(value, dict | list)):
+        hint = f' (put it in quotes: "{shown(value)}")'
+    elif isinstance(value, str) and _reads_as(value, annotation):
+        hint = f" (take the quotes away: {value})"
+    return f"{shown(value)} is not allowed{hint}: it must be {words}"
 
 
-def _hint(near: str | None) -> str:
-    return f" (did you mean {near!r}?)" if near else ""
+def _reads_as(text: str, annotation: Any) -> bool:
+    """Return whether the text in quotes would be of the right kind without them."""
+    kinds = {annotation, *get_args(annotation)} if get_origin(annotation) is not list else set()
+    if bool in kinds:
+        return text in ("true", "false")
+    return (int in kinds and text.isdecimal()) or (float in kinds and text.replace(".", "", 1).isdecimal())
+
+
+def shown(value: Any) -> str:
+    """Return a value as the configuration would write it, cut where it is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "-.inf" if value < 0 else f".{value}"
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def unknown_key(key: str, allowed: Iterable[str]) -> str:
     """Return the message for a key that does not exist: the near miss, then what is allowed."""
     known = sorted(allowed)
-    return f"unknown key{_hint(near_miss(key, known))}; allowed here: {', '.join(known) or 'nothing'}"
-
-
-def keys_at(root: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """Return the keys that the model at a location accepts."""
-    model: Any = root
-    for part in location:
-        fields = getattr(model, "model_fields", {})
-        if part in fields:
-            model = fields[part].annotation
-        elif get_origin(model) is dict:
-            model = get_args(model)[1]
-    return list(getattr(model, "model_fields", {}))
+    near = near_miss(key, known)
+    hint = f" (did you mean {near!r}?)" if near else ""
+    return f"unknown key{hint}; allowed here: {', '.join(known) or 'nothing'}"
 
 
 def _real_location(location: tuple[str | int, ...], values: Any) -> Location:
@@ -90,11 +114,8 @@ def _real_location(location: tuple[str | int, ...], values: Any) -> Location:
     kept: list[str | int] = []
     here = values
     for part in location:
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
-        else:
-            continue
-        kept.append(part)
+        items = here if isinstance(here, dict) else dict(enumerate(here)) if isinstance(here, list) else {}
+        if part in items:
+            here = items[part]
+            kept.append(part)
     return tuple(kept)

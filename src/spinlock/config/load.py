@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -40,13 +40,14 @@ def validated(source: Source, overrides: Sequence[Override] = ()) -> Config:
     origins: dict[Location, str] = {}
     for said, key, value in overrides:
         location = tuple(key.split("."))
-        _put(values, location, value, said)
+        _put(values, location, _copied(value), said)
         origins[location] = said
-    faults = semantic_faults(values)
+    faults = [*source.faults, *semantic_faults(values)]
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        faults += faults_of(error, Config, values)
+        told = {fault.location for fault in faults}
+        faults += [fault for fault in faults_of(error, Config, values) if fault.location not in told]
         config = None
     if faults or config is None:
         raise config_error(source, faults, origins)
@@ -56,43 +57,67 @@ def validated(source: Source, overrides: Sequence[Override] = ()) -> Config:
 def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
+    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _put(values: dict[str, Any], location: tuple[str, ...], value: Any, said: str) -> None:
     here = values
     for number, part in enumerate(location[:-1]):
-        here = here.setdefault(part, {})
+        if here.get(part) is None:
+            here[part] = {}
+        here = here[part]
         if not isinstance(here, dict):
-            raise ConfigError(f"{said}: {'.'.join(location[: number + 1])} is a value, not a section")
+            key = ".".join(location[: number + 1])
+            raise ConfigError(f"{said}: {key} is a value, not a section; replace the whole of it: {key}=…")
     here[location[-1]] = value
 
 
 def parse_override(text: str) -> Override:
-    """Return the override that ``--set key=value`` asks for; the value is read as YAML."""
+    """Return the override that ``--set key=value`` asks for; the value is read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        If there is no key or the value is no YAML.
+    """
     key, equals, written = text.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {text}: write key=value, such as `--set simulation.num_timesteps=64`")
-    value = parse_source(f"value: {written}", f"--set {key}").values.get("value")
-    return f"--set {key}", key, value
+    source = parse_source(written, f"--set {key}")
+    if source.faults:
+        raise config_error(source, source.faults, {})
+    return f"--set {key}", key, source.values
 
 
 def config_from_stored(values: Mapping[str, Any]) -> Config:
     """Return the configuration that a dataset holds.
 
-    Keys of later versions are dropped and missing ones take their defaults, so that older and newer files open.
+    Keys of later versions are dropped and missing ones take their defaults: older and newer files open.
+
+    Raises
+    ------
+    ConfigError
+        If what remains is no configuration.
     """
     known = _known_only(Config, values)
     try:
         return Config.model_validate(known)
     except ValidationError as error:
-        raise config_error(Source("stored configuration", values), faults_of(error, Config, known), {}) from None
+        source = Source("the stored configuration", known)
+        raise config_error(source, faults_of(error, Config, known), {}) from None
 
 
-def _known_only(model: Any, values: Any) -> Any:
-    fields = getattr(model, "model_fields", None)
-    if fields is None or model is InputGeneration or not isinstance(values, Mapping):
+def _known_only(annotation: Any, values: Any) -> Any:
+    """Return the values without the keys that the model does not have."""
+    if not isinstance(values, Mapping):
         return values
-    return {key: _known_only(fields[key].annotation, value) for key, value in values.items() if key in fields}
-
-
+    if get_origin(annotation) is dict:
+        return {key: _known_only(get_args(annotation)[1], value) for key, value in values.items()}
+    fields = getattr(annotation, "model_fields", None)
+    if fields is None:
+        return values
+    kept = {key: _known_only(fields[key].annotation, item) for key, item in values.items() if key in fields}
+    if annotation is InputGeneration:
+        labels = {kept.get("method"), *(kept.get("ic_type_weights") or {})}
+        kept |= {key: item for key, item in values.items() if key in labels}
+    return kept

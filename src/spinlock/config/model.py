@@ -1,7 +1,7 @@
 """The configuration as a strict model: every field, its default, its bounds, and what it affects.
 
-``affects`` says what a change of the field changes: the ``content`` of the data, its ``layout`` in the file, the
-``execution`` of the run, or a ``label``. Content and layout make up the plan's digest.
+``affects`` says what a change of the field changes: the ``content`` of the data, its ``layout`` in the file,
+the ``execution`` of the run, or a ``label``. Content and layout make up the plan's digest.
 """
 
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ def affecting(what: Affects, *, default: Any = ..., description: str, **constrai
 
 
 class Section(BaseModel):
-    """A section of the configuration: unknown keys are errors, values are not coerced, nothing changes later."""
+    """A section: unknown keys are errors, values are not coerced, nothing changes later."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -34,11 +34,15 @@ class Metadata(Section):
 class ParameterConfig(Section):
     """One sampled parameter."""
 
-    type: Literal["integer", "continuous", "choice", "boolean"] = affecting("content", description="Its kind.")
+    type: Literal["integer", "continuous", "choice", "boolean"] = affecting(
+        "content", description="Its kind."
+    )
     bounds: list[int | float] | None = affecting(
         "content", default=None, min_length=2, max_length=2, description="[low, high], both included."
     )
-    log_scale: bool = affecting("content", default=False, description="Sample log-uniformly (continuous only).")
+    log_scale: bool = affecting(
+        "content", default=False, description="Sample log-uniformly (continuous only)."
+    )
     choices: list[Scalar] | None = affecting("content", default=None, description="The values of a choice.")
 
     @model_validator(mode="after")
@@ -48,7 +52,11 @@ class ParameterConfig(Section):
             raise ValueError(f"a parameter of type {self.type} needs `bounds: [low, high]`")
         if self.type == "choice" and not self.choices:
             raise ValueError("a parameter of type choice needs `choices: [...]` with at least one value")
-        for key, allowed in (("bounds", numeric), ("log_scale", self.type == "continuous"), ("choices", self.type == "choice")):
+        for key, allowed in (
+            ("bounds", numeric),
+            ("log_scale", self.type == "continuous"),
+            ("choices", self.type == "choice"),
+        ):
             if not allowed and getattr(self, key) not in (None, False):
                 raise ValueError(f"`{key}` does not go with type {self.type}")
         return self
@@ -57,9 +65,15 @@ class ParameterConfig(Section):
 class ParameterSpace(Section):
     """The sampled parameters, under four headings; names are unique over all of them."""
 
-    architecture: dict[str, ParameterConfig] = affecting("content", default={}, description="The operator's network.")
-    stochastic: dict[str, ParameterConfig] = affecting("content", default={}, description="Noise and dropout.")
-    operator: dict[str, ParameterConfig] = affecting("content", default={}, description="Grid and operator family.")
+    architecture: dict[str, ParameterConfig] = affecting(
+        "content", default={}, description="The operator's network."
+    )
+    stochastic: dict[str, ParameterConfig] = affecting(
+        "content", default={}, description="Noise and dropout."
+    )
+    operator: dict[str, ParameterConfig] = affecting(
+        "content", default={}, description="Grid and operator family."
+    )
     rollout: dict[str, ParameterConfig] = affecting("content", default={}, description="The update policy.")
 
     def parameters(self) -> dict[str, ParameterConfig]:
@@ -87,7 +101,10 @@ class SamplingValidation(Section):
         "execution", default=1.0, gt=0, description="Largest |r| over the 95 % quantile for random points."
     )
     max_imbalance: float = affecting(
-        "execution", default=1.0, gt=0, description="Worst 1-D imbalance over the 95 % quantile for random points."
+        "execution",
+        default=1.0,
+        gt=0,
+        description="Worst 1-D imbalance over the 95 % quantile for random points.",
     )
 
 
@@ -95,7 +112,9 @@ class Sampling(Section):
     """How many points, and which."""
 
     total_samples: int = affecting("content", ge=1, le=2**32, description="Number of samples N.")
-    batch_size: int = affecting("execution", default=1000, ge=1, description="Most samples in flight at a time.")
+    batch_size: int = affecting(
+        "execution", default=1000, ge=1, description="Most samples in flight at a time."
+    )
     sobol: Sobol = affecting("content", default=Sobol(), description="The sequence.")
     validation: SamplingValidation = affecting(
         "execution", default=SamplingValidation(), description="Quality gate of the sampling."
@@ -111,8 +130,10 @@ def _count_or_auto(value: Any) -> Any:
 def _device(value: Any) -> Any:
     if isinstance(value, str):
         name, _, number = value.partition(":")
-        if value in ("auto", "cpu") or (name == "cuda" and (number.isdecimal() or value == "cuda")):
+        if value in ("auto", "cpu", "cuda"):
             return value
+        if name == "cuda" and number.isdecimal():
+            return f"cuda:{int(number)}"
     raise ValueError(f"{value!r} is not allowed: it must be auto, cpu, cuda or cuda:<number>")
 
 
@@ -128,7 +149,9 @@ class Parallelism(Section):
     """Who does the work."""
 
     strategy: Literal["auto", "inline", "process", "ddp"] = affecting(
-        "execution", default="auto", description="In this process, in worker processes, or one process a device (ddp)."
+        "execution",
+        default="auto",
+        description="In this process, in worker processes, or one process a device (ddp).",
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)] = affecting(
         "execution", default="auto", description="Threads of an inline run, or worker processes."
@@ -157,23 +180,34 @@ class InputGeneration(BaseModel):
 def _trajectories(value: Any) -> Any:
     if value in ("none", "all"):
         return value
-    if isinstance(value, dict) and set(value) == {"every"} and type(value["every"]) is int and value["every"] >= 1:
+    if (
+        isinstance(value, dict)
+        and set(value) == {"every"}
+        and type(value["every"]) is int
+        and value["every"] >= 1
+    ):
         return value
     raise ValueError(f"{value!r} is not allowed: it must be none, all or {{every: k}} with k of at least 1")
 
 
 def _storage_precision(value: Any) -> Any:
-    bits = value.removeprefix("bitround:") if isinstance(value, str) else ""
-    if value in ("float32", "float16") or (bits != value and bits.isdecimal() and 1 <= int(bits) <= 22):
+    if value in ("float32", "float16"):
         return value
-    raise ValueError(f"{value!r} is not allowed: it must be float32, float16 or bitround:<kept mantissa bits, 1 to 22>")
+    name, _, bits = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if name == "bitround" and bits.isdecimal() and 1 <= int(bits) <= 22:
+        return f"bitround:{int(bits)}"
+    raise ValueError(
+        f"{value!r} is not allowed: it must be float32, float16 or bitround:<kept mantissa bits, 1 to 22>"
+    )
 
 
 class Simulation(Section):
     """What is rolled out, and on what."""
 
     device: Annotated[str, BeforeValidator(_device)] = affecting(
-        "execution", default="auto", description="auto, cpu, cuda or cuda:1; without a GPU cuda falls back to cpu."
+        "execution",
+        default="auto",
+        description="auto, cpu, cuda or cuda:1; without a GPU cuda falls back to cpu.",
     )
     num_realizations: int = affecting("content", default=10, ge=1, lt=2**16, description="Ensemble size M.")
     num_timesteps: int = affecting("content", default=1, ge=1, lt=2**16, description="Operator applications.")
@@ -188,15 +222,19 @@ class Simulation(Section):
 class Storage(Section):
     """How the arrays are stored."""
 
-    compression: Literal["zstd", "gzip", "lz4", "none"] = affecting("layout", default="zstd", description="Codec.")
+    compression: Literal["zstd", "gzip", "lz4", "none"] = affecting(
+        "layout", default="zstd", description="Codec."
+    )
     compression_level: int | None = affecting(
         "layout", default=None, description="Effort of the codec; each has its own default."
     )
     precision: Annotated[str, BeforeValidator(_storage_precision)] = affecting(
         "content", default="float32", description="float32, float16 or bitround:<kept mantissa bits>."
     )
-    trajectories: Annotated[dict[str, int] | Literal["none", "all"], BeforeValidator(_trajectories)] = affecting(
-        "content", default="none", description="Frames stored beside the last: none, all or {every: k}."
+    trajectories: Annotated[dict[str, int] | Literal["none", "all"], BeforeValidator(_trajectories)] = (
+        affecting(
+            "content", default="none", description="Frames stored beside the last: none, all or {every: k}."
+        )
     )
 
 

@@ -22,7 +22,9 @@ def known_parameters(chosen_families: Iterable[str] = (DEFAULT_FAMILY,)) -> dict
     """
     parameters = {
         "family": Option("family", "choice", DEFAULT_FAMILY, choices=tuple(families)),
-        "grid_size": Option("grid_size", "integer", 64, Integer(MIN_SIZE, 4096, unit="px", suggested=(32, 256))),
+        "grid_size": Option(
+            "grid_size", "integer", 64, Integer(MIN_SIZE, 4096, unit="px", suggested=(32, 256))
+        ),
         **options_of(noise),
         **policy_options(),
     }
@@ -30,7 +32,9 @@ def known_parameters(chosen_families: Iterable[str] = (DEFAULT_FAMILY,)) -> dict
     for family in chosen_families:
         for name, option in families[family].options.items():
             if name in shared:
-                raise ValueError(f"operator family {family!r} declares {name!r}, which is a parameter of every rollout")
+                raise ValueError(
+                    f"operator family {family!r} declares {name!r}, which is a parameter of every rollout"
+                )
             parameters[name] = _common(parameters[name], option) if name in parameters else option
     return parameters
 

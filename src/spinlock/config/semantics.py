@@ -1,14 +1,16 @@
 """What the model alone cannot know: whether names and values exist in the catalogues and act."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from spinlock.config.faults import Fault
+from spinlock.config.faults import unknown_key
 from spinlock.config.model import InputGeneration, ParameterConfig, Storage
 from spinlock.config.parameters import DEFAULT_FAMILY, HEADINGS, known_parameters
-from spinlock.errors import OptionError, SpinlockError
+from spinlock.config.yaml_source import Fault, Location
+from spinlock.errors import OptionError
 from spinlock.initial_conditions.mixture import MixtureError, parse_mixture
 from spinlock.operators import families
 from spinlock.registry import Integer, Option, near_miss
@@ -18,109 +20,105 @@ from spinlock.storage.codecs import find_codec
 LARGEST_SPACE = 127
 """Parameters; one more Sobol dimension picks the initial condition."""
 
-Named = dict[str, tuple[tuple[str, ...], ParameterConfig]]
+SECTION_KEYS = tuple(InputGeneration.model_fields)
+INPUT_GENERATION = ("simulation", "input_generation")
 
 
-def semantic_faults(values: Mapping[str, Any]) -> list[Fault]:
-    """Return the faults of raw values that only the catalogues can tell, in every part that is well formed."""
+@dataclass(frozen=True)
+class Written:
+    """A parameter as it stands in a space: where, and its content where that is well formed."""
+
+    location: Location
+    content: ParameterConfig | None
+
+
+def semantic_faults(values: Any) -> list[Fault]:
+    """Return the faults that only the catalogues can tell, in every part that is well formed."""
+    space, simulation = _section(values, "parameter_space"), _section(values, "simulation")
+    written, faults = _written(space)
+    known = known_parameters(_chosen_families(written))
+    for name, parameter in written.items():
+        faults += _parameter_faults(name, parameter, known)
+    faults += _idle_faults(written, known, {fault.location[:3] for fault in faults})
+    generation = simulation.get("input_generation")
+    if isinstance(generation, Mapping):
+        grids = _grid_sizes(written, known["grid_size"])
+        faults += _initial_condition_faults(generation, grids)
+    return faults + list(_storage_faults(_section(_section(values, "dataset"), "storage"), simulation))
+
+
+def _section(values: Any, key: str) -> Mapping[str, Any]:
+    section = values.get(key) if isinstance(values, Mapping) else None
+    return section if isinstance(section, Mapping) else {}
+
+
+def _written(space: Mapping[str, Any]) -> tuple[dict[str, Written], list[Fault]]:
+    """Return the parameters of a space by name, and the faults of their names."""
+    written: dict[str, Written] = {}
     faults: list[Fault] = []
-    space = values.get("parameter_space")
-    if isinstance(space, Mapping):
-        faults += _space_faults(space)
-    simulation = values.get("simulation")
-    if isinstance(simulation, Mapping) and isinstance(simulation.get("input_generation"), Mapping):
-        faults += _initial_condition_faults(simulation["input_generation"])
-    dataset = values.get("dataset")
-    if isinstance(dataset, Mapping) and isinstance(dataset.get("storage"), Mapping):
-        faults += _storage_faults(dataset["storage"], simulation if isinstance(simulation, Mapping) else {})
-    return faults
-
-
-def _storage_faults(raw: Mapping[str, Any], simulation: Mapping[str, Any]) -> Iterator[Fault]:
-    try:
-        storage = Storage.model_validate(dict(raw))
-    except ValidationError:
-        return
-    try:
-        find_codec(storage.compression).check_level(storage.compression_level)
-    except OptionError as error:
-        yield Fault(("dataset", "storage", "compression_level"), str(error))
-    steps = simulation.get("num_timesteps", 1)
-    every = storage.trajectories["every"] if isinstance(storage.trajectories, dict) else 1
-    if type(steps) is int and every > steps:
-        key = ("dataset", "storage", "trajectories", "every")
-        yield Fault(key, f"{every} is more than simulation.num_timesteps = {steps}: no frame between would be stored")
-
-
-def _initial_condition_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
-    try:
-        section = InputGeneration.model_validate(dict(raw))
-    except ValidationError:
-        return
-    try:
-        parse_mixture(section.method, section.ic_type_weights, section.blocks)
-    except MixtureError as error:
-        for path, message in error.faults:
-            yield Fault(("simulation", "input_generation", *path), message)
-
-
-def _space_faults(space: Mapping[str, Any]) -> list[Fault]:
-    faults: list[Fault] = []
-    named: Named = {}
-    for heading in HEADINGS:
-        parameters = space.get(heading)
-        if not isinstance(parameters, Mapping):
+    for heading in space:
+        if heading not in HEADINGS:
             continue
-        for name, raw in parameters.items():
-            location = ("parameter_space", heading, str(name))
-            if name in named:
-                other = named[name][0][1]
-                faults.append(Fault(location, f"stands under `{other}` too; a name is used once over all headings"))
+        for name, raw in _section(space, heading).items():
+            location = ("parameter_space", heading, name)
+            if name in written:
+                other = written[name].location[1]
+                faults.append(
+                    Fault(location, f"stands under `{other}` too; a name is used once over all headings")
+                )
                 continue
             try:
-                named[str(name)] = (location, ParameterConfig.model_validate(raw))
+                written[name] = Written(location, ParameterConfig.model_validate(raw))
             except ValidationError:
-                continue
-    if len(named) > LARGEST_SPACE:
-        faults.append(Fault(("parameter_space",), f"has {len(named)} parameters; the most are {LARGEST_SPACE}"))
-    known = known_parameters(_chosen_families(named))
-    for name, (location, parameter) in named.items():
-        faults += _parameter_faults(name, location, parameter, known)
-    return faults + list(_idle_faults(named, known))
+                written[name] = Written(location, None)
+    if len(written) > LARGEST_SPACE:
+        faults.append(
+            Fault(("parameter_space",), f"has {len(written)} parameters; the most are {LARGEST_SPACE}")
+        )
+    return written, faults
 
 
-def _chosen_families(named: Named) -> list[str]:
-    if "family" not in named:
-        return [DEFAULT_FAMILY]
-    chosen = [c for c in named["family"][1].choices or [] if isinstance(c, str) and c in families]
+def _choices(written: Mapping[str, Written], name: str) -> list[Any] | None:
+    """Return the choices of a parameter, or None where the space does not say."""
+    parameter = written.get(name)
+    return parameter.content.choices if parameter is not None and parameter.content is not None else None
+
+
+def _chosen_families(written: Mapping[str, Written]) -> list[str]:
+    chosen = [c for c in _choices(written, "family") or [] if isinstance(c, str) and c in families]
     return chosen or [DEFAULT_FAMILY]
 
 
-def _parameter_faults(
-    name: str, location: tuple[str, ...], parameter: ParameterConfig, known: Mapping[str, Option]
-) -> Iterator[Fault]:
-    option = known.get(name)
+def _parameter_faults(name: str, written: Written, known: Mapping[str, Option]) -> Iterator[Fault]:
+    location, parameter, option = written.location, written.content, known.get(name)
     if option is None:
         near = near_miss(name, known)
         hint = f" (did you mean {near!r}?)" if near else ""
         yield Fault(location, f"unknown parameter{hint}; known: {', '.join(sorted(known))}")
         return
-    try:
-        sampled_parameter(name, parameter)
-    except OptionError as error:
-        yield Fault((*location, "choices" if parameter.choices else "bounds"), _without(name, error))
+    if parameter is None:
         return
     if parameter.type == "integer" and isinstance(option.number, Integer) and option.number.odd:
-        yield Fault(location, "takes odd values only: give it as `type: choice`, such as `choices: [3, 5]`")
+        yield Fault(
+            (*location, "type"), "this parameter takes odd values only: write `type: choice, choices: [3, 5]`"
+        )
         return
     if (fault := _wrong_type(parameter, option)) is not None:
         yield Fault((*location, "type"), fault)
         return
-    for key, value in _extremes(parameter):
-        try:
-            option.check(value)
-        except OptionError as error:
-            yield Fault((*location, *key), _without(name, error))
+    try:
+        sampled_parameter(name, parameter)
+    except OptionError as error:
+        yield Fault(
+            (*location, "choices" if parameter.choices else "bounds"), str(error).removeprefix(f"{name}: ")
+        )
+        return
+    for key, values in (("bounds", parameter.bounds), ("choices", parameter.choices)):
+        for number, value in enumerate(values or []):
+            try:
+                option.check(value)
+            except OptionError as error:
+                yield Fault((*location, key, number), str(error).removeprefix(f"{name} = "))
 
 
 def _wrong_type(parameter: ParameterConfig, option: Option) -> str | None:
@@ -132,38 +130,117 @@ def _wrong_type(parameter: ParameterConfig, option: Option) -> str | None:
     }[option.kind]
     if parameter.type in allowed:
         return None
-    return f"{parameter.type!r} does not fit {option.name}, which is {option.allowed()}: use {' or '.join(allowed)}"
+    return f"{parameter.type} does not suit {option.name}, {option.allowed()}: write `type: {allowed[0]}`"
 
 
-def _extremes(parameter: ParameterConfig) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    for key, values in (("bounds", parameter.bounds), ("choices", parameter.choices)):
-        for number, value in enumerate(values or []):
-            yield (key, number), value
-
-
-def _without(name: str, error: SpinlockError) -> str:
-    return str(error).removeprefix(f"{name}: ").removeprefix(f"{name} = ")
-
-
-def _idle_faults(named: Named, known: Mapping[str, Option]) -> Iterator[Fault]:
-    """Tell parameters that would be sampled and never act."""
-    for name, (location, _) in named.items():
+def _idle_faults(
+    written: Mapping[str, Written], known: Mapping[str, Option], faulty: Iterable[Location]
+) -> Iterator[Fault]:
+    """Tell parameters that would be sampled and never act; those that hang on a faulty one are left out."""
+    doubtful = {
+        near_miss(name, known) or name for name, parameter in written.items() if parameter.location in faulty
+    }
+    doubtful |= {name for name, parameter in written.items() if parameter.content is None}
+    for name, parameter in written.items():
         when = known[name].when if name in known else None
-        if when is None:
+        if when is None or when.option in doubtful:
             continue
         if not when.values:
-            if when.option not in named:
-                yield Fault(location, f"never acts: it needs {when.option}, which this space does not name")
+            if when.option not in written:
+                yield Fault(
+                    parameter.location, f"never acts: it needs {when.option}, which this space does not name"
+                )
             continue
-        possible = named[when.option][1].choices or [] if when.option in named else [known[when.option].default]
+        possible = _choices(written, when.option) or [known[when.option].default]
         if not set(when.values) & set(possible):
-            acts = " or ".join(str(v) for v in when.values)
-            has = ", ".join(str(p) for p in possible)
-            yield Fault(location, f"never acts: it needs {when.option} to be {acts}, and here it is {has}")
+            acts = " or ".join(str(value) for value in when.values)
+            has = " or ".join(str(value) for value in possible)
+            yield Fault(
+                parameter.location, f"never acts: it needs {when.option} to be {acts}; here it is {has}"
+            )
+
+
+def _grid_sizes(written: Mapping[str, Written], option: Option) -> tuple[int, ...]:
+    """Return the grid sizes that initial conditions must suit (of bounds, the ends), where they are clear."""
+    if "grid_size" not in written:
+        return (option.default,)
+    parameter = written["grid_size"].content
+    try:
+        return tuple(
+            option.check(size) for size in (parameter and (parameter.bounds or parameter.choices)) or ()
+        )
+    except OptionError:
+        return ()
+
+
+def _initial_condition_faults(raw: Mapping[str, Any], grids: tuple[int, ...]) -> Iterator[Fault]:
+    keys, typos = _corrected_keys(raw)
+    for key in typos:
+        allowed = [*SECTION_KEYS, *(name for name in _labels(raw))]
+        yield Fault((*INPUT_GENERATION, key), unknown_key(key, allowed))
+    section = {correct: raw[written] for correct, written in keys.items()}
+    method, weights = section.pop("method", "sampled"), section.pop("ic_type_weights", None)
+    if not isinstance(method, str) or not isinstance(weights, Mapping | None):
+        return
+    try:
+        parse_mixture(method, weights, section, grids)
+    except MixtureError as error:
+        for (first, *rest), message in error.faults:
+            yield Fault((*INPUT_GENERATION, keys.get(first, first), *rest), message)
+
+
+def _corrected_keys(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Return the keys as meant, each with the key as written, and those that are misspelt.
+
+    Every key beside the section's own is the name of a type, so a misspelt one would pass for such a name.
+    """
+    keys: dict[str, str] = {}
+    typos = []
+    for key in raw:
+        near = (
+            near_miss(key, [own for own in SECTION_KEYS if own not in raw])
+            if key not in _labels(raw)
+            else None
+        )
+        if key not in SECTION_KEYS and near:
+            typos.append(key)
+        keys[near or key if key not in SECTION_KEYS else key] = key
+    return keys, typos
+
+
+def _labels(raw: Mapping[str, Any]) -> list[str]:
+    weights = raw.get("ic_type_weights")
+    return [str(label) for label in weights] if isinstance(weights, Mapping) else []
+
+
+def _storage_faults(raw: Mapping[str, Any], simulation: Mapping[str, Any]) -> Iterator[Fault]:
+    try:
+        storage = Storage.model_validate(dict(raw))
+    except ValidationError:
+        return
+    place = ("dataset", "storage")
+    try:
+        find_codec(storage.compression).check_level(storage.compression_level)
+    except OptionError as error:
+        yield Fault((*place, "compression_level"), str(error).removeprefix("compression_level "))
+    steps = simulation.get("num_timesteps", 1)
+    every = storage.trajectories["every"] if isinstance(storage.trajectories, dict) else 1
+    if type(steps) is int and every > steps:
+        message = f"{every} is more than simulation.num_timesteps = {steps}: no frame between would be stored"
+        yield Fault((*place, "trajectories", "every"), message)
 
 
 def sampled_parameter(name: str, parameter: ParameterConfig) -> Parameter:
-    """Return a parameter as `sampling` takes it, or raise `OptionError`."""
+    """Return a parameter as `sampling` takes it; whole numbers among the choices become integers.
+
+    Raises
+    ------
+    OptionError
+        If it cannot be sampled.
+    """
     low, high = parameter.bounds or (None, None)
-    choices = tuple(parameter.choices or ())
+    choices = tuple(
+        int(choice) if isinstance(choice, float) and choice.is_integer() else choice
+        for choice in parameter.choices or ()
+    )
     return Parameter(name, parameter.type, low, high, parameter.log_scale, choices)

@@ -1,11 +1,12 @@
-"""YAML as the configuration reads it: safe, with the line of every key, and no surprises.
+"""YAML as the configuration reads it: plain values, with the line of every key, and no surprises.
 
-Two departures from PyYAML's defaults, both silent traps otherwise: ``1e-5`` is a number (YAML 1.2), and a key
-that stands twice is an error. Anchors and aliases are refused: a configuration needs none, and they let a few
-lines grow without bound.
+Scalars are those of YAML 1.2 (``1e-5`` is a number, ``010`` is ten, ``no`` is a word), with ``10_000`` beside
+them. What else YAML has is refused, because a configuration needs none of it: a key that stands twice, keys
+that are no words, tags, and anchors, which let a few lines grow without bound.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,38 +14,53 @@ from typing import Any
 import yaml
 
 from spinlock.errors import ConfigError
+from spinlock.registry import near_miss
 
 Location = tuple[str | int, ...]
 
-LARGEST_FILE = 1 << 20
+LARGEST_FILE = 1 << 18
 """Bytes; a configuration is a page or two."""
 
 DEEPEST = 32
 """Levels of nesting."""
 
+LARGEST_INTEGER = 2**64
+"""No key takes a greater one."""
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2 floats."""
+WORDS = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+} | dict.fromkeys(("", "~", "null", "Null", "NULL"))
+INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*|0x[0-9a-fA-F]+")
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NOT_A_NUMBER = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a configuration, and the key it is wrong with."""
+
+    location: Location
+    message: str
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a configuration came from: its name, its plain values, and the line of each key."""
+    """Where a configuration came from: name, plain values, the line of each key, faults of form."""
 
     name: str
     values: Any
     lines: dict[Location, int] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
 
     def line(self, location: Location) -> int | None:
         """Return the line of a key, or of the nearest key that holds it."""
-        for end in range(len(location), -1, -1):
+        for end in range(len(location), 0, -1):
             if location[:end] in self.lines:
                 return self.lines[location[:end]]
         return None
@@ -56,84 +72,169 @@ def read_source(path: str | Path) -> Source:
     Raises
     ------
     ConfigError
-        If the file cannot be read, is no YAML, holds a key twice, or uses aliases.
+        If the file cannot be read, is no YAML, or is no mapping of sections.
     """
     file = Path(path)
     try:
-        if file.is_file() and file.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{file}: larger than {LARGEST_FILE >> 20} MiB; this is not a configuration")
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ConfigError(f"{file}: larger than {LARGEST_FILE >> 10} KiB; this is not a configuration")
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file; give the path of a YAML configuration{_examples(file)}") from None
+        raise ConfigError(f"{file}: no such file{_neighbours(file)}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not a text file ({error.reason} at byte {error.start})") from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{file}: a directory; give the path of a YAML file{_neighbours(file / '_')}"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-    return parse_source(text, str(file))
+    source = parse_source(text, str(file))
+    if not isinstance(source.values, dict):
+        raise ConfigError(
+            f"{file}: a configuration is a mapping of sections, such as `sampling:`; "
+            f"this file holds {_kind(source.values)}"
+        )
+    return source
 
 
-def _examples(file: Path) -> str:
+def _neighbours(file: Path) -> str:
     folder = file.parent if file.parent.is_dir() else Path("configs/experiments")
-    found = sorted(str(p) for p in folder.glob("*.yaml"))[:4]
-    return f" (there are: {', '.join(found)})" if found else ""
-
-
-def parse_source(text: str, name: str) -> Source:
-    """Parse YAML text; ``name`` stands in the error messages."""
-    try:
-        loader = _Loader(text)
-        try:
-            _refuse_aliases(loader, name)
-        finally:
-            loader.dispose()
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            lines: dict[Location, int] = {}
-            if node is not None:
-                _walk(node, (), lines, name)
-            values = None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}, line {mark.line + 1}" if mark else name
-        raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: a configuration is a mapping of sections such as `sampling:`; this file holds {_kind(values)}")
-    return Source(name, values, lines)
+    found = {path.name: path for path in sorted(folder.glob("*.yaml"))}
+    near = near_miss(file.name, found) or near_miss(f"{file.name}.yaml", found)
+    if near:
+        return f" (did you mean {str(found[near])!r}?)"
+    return f" (there are: {', '.join(str(path) for path in list(found.values())[:4])})" if found else ""
 
 
 def _kind(values: Any) -> str:
-    return "nothing" if values is None else f"a {type(values).__name__}"
+    return (
+        "nothing" if values is None else "a list" if isinstance(values, list) else f"the value {values!r:.60}"
+    )
 
 
-def _refuse_aliases(loader: _Loader, name: str) -> None:
+def parse_source(text: str, name: str) -> Source:
+    """Return what YAML text holds, of whatever kind; ``name`` stands in the error messages.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no YAML, or nested too deep to be a configuration.
+    """
+    loader = yaml.SafeLoader("")
+    try:
+        _check_depth(text, name)
+        loader = yaml.SafeLoader(text)
+        reading = _Reading()
+        node = loader.get_single_node()
+        values = None if node is None else reading.value(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}, line {mark.line + 1}" if mark else name
+        raise ConfigError(f"{where}: not valid YAML: {_problem(error)}") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise ConfigError(
+            f"{name}, line {line}: not a text file: it holds the character {error.character:#06x}"
+        ) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+    return Source(name, values, reading.lines, tuple(reading.faults))
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or error.context or "it cannot be read"
+    if "'\\t'" in problem:
+        return f"{problem}: indent with spaces, not tabs"
+    if "another document" in problem:
+        return "a second document begins here (`---`); a configuration is one"
+    return problem
+
+
+def _check_depth(text: str, name: str) -> None:
+    """Refuse text nested too deep, before anything walks it recursively."""
     depth = 0
-    while loader.check_event():
-        event = loader.get_event()
+    for event in yaml.parse(text, yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"{name}, line {event.start_mark.line + 1}: aliases (*{event.anchor}) are not allowed; write the values out")
+        line = event.start_mark.line + 1
         if depth > DEEPEST:
-            raise ConfigError(f"{name}, line {event.start_mark.line + 1}: nested more than {DEEPEST} levels deep")
+            raise ConfigError(
+                f"{name}, line {line}: nested more than {DEEPEST} levels deep; this is not a configuration"
+            )
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            raise ConfigError(
+                f"{name}, line {line}: anchors and aliases (&{event.anchor}, *{event.anchor}) are not allowed; "
+                "write the values out"
+            )
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+            raise ConfigError(
+                f"{name}, line {line}: tags ({event.tag}) are not allowed; put quotes around what is text"
+            )
 
 
-def _walk(node: yaml.Node, location: Location, lines: dict[Location, int], name: str) -> None:
-    lines.setdefault(location, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            _walk(item, (*location, number), lines, name)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError(f"{name}, line {line}: a key must be a word")
-        here = (*location, key.value)
-        if here in lines:
-            raise ConfigError(f"{name}, line {line}: key {key.value!r} stands twice, first on line {lines[here]}")
-        lines[here] = line
-        _walk(value, here, lines, name)
+class _Reading:
+    """The values of a document, and the lines and faults met on the way."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Location, int] = {}
+        self.faults: list[Fault] = []
+
+    def value(self, node: yaml.Node, location: Location) -> Any:
+        """Return the plain value of a node."""
+        if isinstance(node, yaml.MappingNode):
+            return {key: self.value(item, (*location, key)) for key, item in self._items(node, location)}
+        if isinstance(node, yaml.SequenceNode):
+            for number, item in enumerate(node.value):
+                self.lines[*location, number] = item.start_mark.line + 1
+            return [self.value(item, (*location, number)) for number, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        if UNSTORABLE.search(node.value):
+            self.faults.append(Fault(location, "holds a character that text files cannot hold"))
+            return ""
+        return node.value if node.style in ("'", '"', "|", ">") else self._plain(node.value, location)
+
+    def _items(self, node: yaml.MappingNode, location: Location) -> Iterator[tuple[str, yaml.Node]]:
+        first: dict[str, int] = {}
+        for key, item in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or UNSTORABLE.search(key.value):
+                self.faults.append(Fault(location, f"a key on line {line} is no word"))
+                continue
+            word, here = key.value, (*location, key.value)
+            self.lines[here] = line
+            if key.style is None and not isinstance(self._plain(word, here), str):
+                self.faults.append(
+                    Fault(here, f"a key must be a word; if {word!r} is meant as one, put it in quotes")
+                )
+            if word in first:
+                self.faults.append(
+                    Fault(here, f"stands twice, first on line {first[word]}; keep one of them")
+                )
+            first.setdefault(word, line)
+            yield word, item
+
+    def _plain(self, word: str, location: Location) -> Any:
+        """Return what a scalar without quotes means."""
+        if word in WORDS:
+            return WORDS[word]
+        if INTEGER.fullmatch(word):
+            digits = word.replace("_", "").lstrip("+")
+            value = (
+                int(digits, 16 if digits.startswith("0x") else 10)
+                if len(digits) < 40
+                else 2 * LARGEST_INTEGER
+            )
+            if abs(value) > LARGEST_INTEGER:
+                self.faults.append(
+                    Fault(location, f"{word:.40} is beyond any integer that a configuration takes")
+                )
+                return 0
+            return value
+        if NUMBER.fullmatch(word):
+            return float(word.replace("_", ""))
+        match = NOT_A_NUMBER.fullmatch(word)
+        return float(f"{match[1] or ''}{'inf' if match[2] else 'nan'}") if match else word

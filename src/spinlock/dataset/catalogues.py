@@ -36,11 +36,9 @@ def option_facts(option: Option) -> dict[str, Any]:
 def _initial_conditions() -> list[dict[str, Any]]:
     from spinlock.initial_conditions import registry
 
-    entries = sorted(registry.entries(), key=lambda e: (e.tier, e.name))
-    return [
-        described(e, {"tier": e.tier, "domain": e.domain, "periodic": e.periodic, "cost": e.cost, "source": e.source})
-        for e in entries
-    ]
+    facts = ("tier", "domain", "periodic", "cost", "source")
+    entries = sorted(registry.entries(), key=lambda entry: (entry.tier, entry.name))
+    return [described(entry, {name: getattr(entry, name) for name in facts}) for entry in entries]
 
 
 def _operators() -> list[dict[str, Any]]:
@@ -67,7 +65,8 @@ def _codecs() -> list[dict[str, Any]]:
     return [
         {
             "name": codec.name,
-            "summary": f"{codec.summary}; levels {codec.levels[0]} to {codec.levels[1]}, default {codec.default_level}",
+            "summary": f"{codec.summary}; compression_level {codec.levels[0]} to {codec.levels[1]}, "
+            f"default {codec.default_level}",
             "options": [],
         }
         for codec in CODECS.values()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spinlock.dataset.open import complete_file
 from spinlock.storage import DatasetFile
 
 DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noise_regimes", "dynamics")
@@ -14,7 +15,7 @@ DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noi
 
 def describe(path: str | Path) -> dict[str, Any]:
     """Return everything `info` shows: arrays, distributions, provenance, sampling quality, configuration."""
-    with DatasetFile(path) as file:
+    with complete_file(path) as file:
         attributes = dict(file.attributes)
         parsed = {name: json.loads(attributes.pop(name)) for name in ("config", "provenance", "sampling_metrics")}
         return {

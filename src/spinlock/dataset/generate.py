@@ -1,54 +1,30 @@
 """The pipeline: configuration → plan → quality gate → shards → one complete file."""
 
-import json
 import logging
 import time
 import warnings
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from spinlock import __version__
+import torch
+
 from spinlock.config.model import Config
 from spinlock.dataset.output import check_output, require_disk
-from spinlock.dataset.quality import SamplingReport, sampling_report
-from spinlock.dataset.summary import Summary, merged_environments, merged_timings, summarise
-from spinlock.errors import InterruptedRunError, SpinlockError, UsageError
+from spinlock.dataset.progress import Progress, Silent
+from spinlock.dataset.provenance import file_attributes, refuse_mixing
+from spinlock.dataset.quality import sampling_report
+from spinlock.dataset.summary import Summary, summarise
+from spinlock.errors import InterruptedRunError, SpinlockError
 from spinlock.execution.devices import pin_numerics, resolve_devices
-from spinlock.execution.environment import numerical_environment, software_versions
 from spinlock.execution.executors.choice import choose, execute
 from spinlock.execution.executors.outcome import Job, Quarantined
 from spinlock.execution.plan import Plan, make_plan
-from spinlock.execution.run_directory import RunDirectory
+from spinlock.execution.run_directory import RunDirectory, remove_finished_work
 from spinlock.storage import finalize
 
 logger = logging.getLogger("spinlock")
-
-
-class Progress(Protocol):
-    """What a run tells while it works."""
-
-    def begin(self, total: int, done: int) -> None:
-        """Tell how many samples there are and how many were done before."""
-
-    def advance(self) -> None:
-        """Tell that one more sample is computed."""
-
-    def stage(self, what: str) -> None:
-        """Tell what the run is doing."""
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, total: int, done: int) -> None:
-        """Say nothing."""
-
-    def advance(self) -> None:
-        """Say nothing."""
-
-    def stage(self, what: str) -> None:
-        """Say nothing."""
 
 
 class DatasetGenerationPipeline:
@@ -66,7 +42,9 @@ class DatasetGenerationPipeline:
         Go on with work begun on another device model, torch build or instruction set.
     """
 
-    def __init__(self, config: Config, *, force: bool = False, fresh: bool = False, allow_mixed: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, force: bool = False, fresh: bool = False, allow_mixed: bool = False
+    ) -> None:
         self.config, self.force, self.fresh, self.allow_mixed = config, force, fresh, allow_mixed
 
     def dry_run(self) -> dict[str, Any]:
@@ -81,103 +59,79 @@ class DatasetGenerationPipeline:
         Raises
         ------
         UsageError
-            Before anything is computed: another dataset at the path, a path that cannot be written, work begun
-            in another environment, a sampling below the bar.
+            Before anything is computed: another dataset at the path, a path that cannot be written, partial
+            work of another plan or from another environment.
         StorageError
             Where the disk is too small or fails; everything committed stays.
+        SpinlockError
+            Where the sampling is below the bar, or shards failed three times; the others are kept.
         InterruptedRunError
             After Ctrl-C; everything committed stays.
         """
-        progress = progress or Silent()
+        try:
+            return self._generate(progress or Silent())
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted before {self.config.dataset.output_path} was complete; every finished shard is "
+                "kept. Run the same command again to go on"
+            ) from None
+
+    def _generate(self, progress: Progress) -> Summary:
         started = time.perf_counter()
-        pin_numerics()
         progress.stage("planning")
+        pin_numerics()
         plan = make_plan(self.config)
         output = Path(self.config.dataset.output_path)
         if check_output(output, plan, force=self.force, fresh=self.fresh):
             logger.info("%s is complete already", output)
+            remove_finished_work(output, plan)
             return summarise(output)
         sampling = sampling_report(plan)
         for failure in sampling.failures:
-            warnings.warn(f"sampling: {failure}", UserWarning, stacklevel=2)
+            warnings.warn(f"sampling: {failure}", UserWarning, stacklevel=3)
+        devices = resolve_devices(self.config)
+        require_disk(plan, output)
         with RunDirectory(output, plan, fresh=self.fresh) as run:
-            kind, workers = self._compute(plan, run, progress)
+            executor, workers = self._compute(plan, devices, run, progress)
             progress.stage("finalizing")
             receipts = run.all_receipts()
-            attributes = _attributes(plan, sampling, merged_environments(receipts), merged_timings(receipts), kind, workers)
-            finalize(output, plan.layout, [r.shard_file(run.path) for r in receipts], attributes)
+            attributes = file_attributes(plan, sampling, receipts, executor, workers)
+            finalize(output, plan.layout, [receipt.shard_file(run.path) for receipt in receipts], attributes)
             run.remove()
         return summarise(output, seconds=time.perf_counter() - started)
 
-    def _compute(self, plan: Plan, run: RunDirectory, progress: Progress) -> tuple[str, int]:
-        """Compute every shard that has no valid receipt."""
+    def _compute(
+        self, plan: Plan, devices: Sequence[torch.device], run: RunDirectory, progress: Progress
+    ) -> tuple[str, int]:
+        """Compute every shard that has no valid receipt; return the executor and its number of workers."""
         scan = run.receipts()
         for path, reason in scan.rejected.items():
             logger.info("%s does not count (%s); its samples are made again", path.name, reason)
-        devices = resolve_devices(self.config)
-        self._refuse_mixing(scan.valid.values(), [numerical_environment(device) for device in devices])
-        missing = [shard for shard in range(plan.num_shards) if shard not in scan.valid]
-        require_disk(plan, run.output, sum(receipt.size for receipt in scan.valid.values()))
+        if not self.allow_mixed:
+            refuse_mixing(scan.valid.values(), devices)
         done = sum(receipt.hi - receipt.lo for receipt in scan.valid.values())
-        progress.begin(plan.total_samples, done)
         if done:
             logger.info("going on: %d of %d samples were done before", done, plan.total_samples)
+        progress.begin(plan.total_samples, done)
+        missing = [shard for shard in range(plan.num_shards) if shard not in scan.valid]
         if not missing:
             return "none", 0
         kind, workers = choose(plan, devices, len(missing))
         progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
         job = Job(plan, run.path, tuple(devices), workers)
-        try:
-            outcomes = list(execute(kind, job, missing, progress.advance))
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"interrupted; what is done is kept in {run.path}. Run the same command again to go on"
-            ) from None
-        failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
+        with closing(execute(kind, job, missing, progress.advance)) as outcomes:
+            failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
         if failed:
             raise SpinlockError(_failure(plan, failed))
         return kind, workers
 
-    def _refuse_mixing(self, receipts: Any, here: list[dict[str, str]]) -> None:
-        known = here + merged_environments(receipts)
-        differing = sorted({key for one in known for key in one if len({e.get(key) for e in known}) > 1})
-        if differing and not self.allow_mixed:
-            found = "; ".join(f"{key}: {' and '.join(sorted({str(e.get(key)) for e in known}))}" for key in differing)
-            raise UsageError(
-                f"this dataset would mix environments, which changes its last bits ({found}). Go on where it was begun, "
-                "begin again with --fresh, or accept it with --allow-mixed"
-            )
-
 
 def _failure(plan: Plan, failed: list[Quarantined]) -> str:
-    lines = [f"{len(failed)} of {plan.num_shards} shards failed three times; the others are kept. Run again to retry them:"]
-    for outcome in failed:
+    """Return the message that names the samples of shards that failed, and why each did."""
+    count = f"{len(failed)} of {plan.num_shards} shards failed three times"
+    lines = [f"{count}; the others are kept. Run the same command again to retry them:"]
+    for outcome in sorted(failed, key=lambda f: f.shard):
         low, high = plan.shard_range(outcome.shard)
-        lines.append(f"  samples {low} to {high - 1}: {outcome.reason}")
+        samples = f"sample {low}" if high == low + 1 else f"samples {low} to {high - 1}"
+        lines.append(f"  {samples}: {outcome.reason}")
     return "\n".join(lines)
-
-
-def _attributes(
-    plan: Plan,
-    sampling: SamplingReport,
-    environments: list[dict[str, str]],
-    timings: dict[str, float],
-    kind: str,
-    workers: int,
-) -> dict[str, Any]:
-    provenance = {
-        "environments": environments,
-        "versions": software_versions(),
-        "timings": timings,
-        "executor": kind,
-        "workers": workers,
-    }
-    return {
-        "config": json.dumps(plan.config.model_dump(mode="json")),
-        "sampling_metrics": json.dumps(sampling.as_dict()),
-        "creation_date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": plan.config.version,
-        "spinlock_version": __version__,
-        "plan_digest": plan.digest,
-        "provenance": json.dumps(provenance),
-    }

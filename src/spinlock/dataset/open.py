@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from spinlock import __version__
 from spinlock.errors import StorageError
 from spinlock.storage import DatasetFile, Layout
 
@@ -50,6 +51,17 @@ class Sample:
     metadata: Mapping[str, Any]
 
 
+def complete_file(path: str | Path) -> DatasetFile:
+    """Open a dataset file, or raise `StorageError` where it is only a shard of one."""
+    file = DatasetFile(path)
+    if not file.config:
+        file.close()
+        raise StorageError(
+            f"{path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
+        )
+    return file
+
+
 class Dataset:
     """A complete dataset, opened for reading; `open_dataset` makes one.
 
@@ -58,10 +70,11 @@ class Dataset:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._file = DatasetFile(path)
-        if self._file.attributes.get("first_row", 0) or not self._file.config:
-            self._file.close()
-            raise StorageError(f"{path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end")
+        self._file = complete_file(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what the other process makes anew from the file."""
+        return {"_file": self._file}
 
     @property
     def path(self) -> Path:
@@ -123,6 +136,11 @@ class Dataset:
         return self._file.attributes
 
     @cached_property
+    def points(self) -> np.ndarray:
+        """The sampled points in the unit cube, float64 [N, P]."""
+        return self._file.table("parameters/params")
+
+    @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
         """The decoded parameters, a column of N values each."""
         return {p.name: self._file.table(f"parameters/values/{p.name}") for p in self._file.layout.parameters}
@@ -157,9 +175,10 @@ class Dataset:
         plan = make_plan(self.config)
         stored = self._file.attributes["plan_digest"]
         if plan.digest != stored:
+            version = self._file.attributes["spinlock_version"]
             raise StorageError(
-                f"{self.path}: spinlock {self._file.attributes['spinlock_version']} made it by the plan {stored[:12]}…, "
-                f"this version makes {plan.digest[:12]}… of its configuration: rows can be read, not made again"
+                f"{self.path}: spinlock {version} made it by the plan {stored[:12]}…, spinlock {__version__} "
+                f"makes {plan.digest[:12]}… of its configuration: rows can be read, not made again"
             )
         return plan
 
@@ -175,13 +194,12 @@ class Dataset:
         StorageError
             If its weights are not those that made the row (the stored digest proves it).
         """
-        import torch
-
+        from spinlock.execution.devices import resolve_device
         from spinlock.execution.simulate import build_operator
         from spinlock.operators import operator_digest
 
         draw = self.draw(index)
-        operator = build_operator(self.plan, draw, torch.device(device))
+        operator = build_operator(self.plan, draw, resolve_device(device))
         self._check_digest(draw.index, operator_digest(operator))
         return operator
 
@@ -189,8 +207,8 @@ class Dataset:
         stored = str(self.metadata["operator_digests"][row])
         if digest != stored and self.same_environment:
             raise StorageError(
-                f"{self.path}, row {row}: the operator rebuilt has digest {digest[:12]}…, the stored one is {stored[:12]}…; "
-                "the dataset or this installation of Spinlock was changed"
+                f"{self.path}, row {row}: the operator rebuilt has digest {digest[:12]}…, the stored one is "
+                f"{stored[:12]}…; the dataset or this installation of Spinlock was changed"
             )
 
     @cached_property
@@ -222,18 +240,23 @@ class Dataset:
             Operator applications and ensemble size; those of the dataset if not given.
         device
             Where to compute.
-        """
-        import torch
 
-        from spinlock.execution.devices import pin_numerics
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        UsageError
+            If steps or realizations are none, or too many for the random numbers' counter.
+        """
+        from spinlock.execution.devices import pin_numerics, resolve_device
         from spinlock.execution.simulate import simulate
 
         pin_numerics()
-        steps = num_timesteps or self.config.simulation.num_timesteps
+        steps = self.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
         return simulate(
             self.plan,
             self.draw(index),
-            torch.device(device),
+            resolve_device(device),
             keep=tuple(range(steps + 1)),
             num_timesteps=steps,
             num_realizations=num_realizations,

@@ -6,7 +6,8 @@ from pathlib import Path
 from spinlock.errors import StorageError, UsageError
 from spinlock.execution.estimate import estimate
 from spinlock.execution.plan import Plan
-from spinlock.storage import DatasetFile, require_space
+from spinlock.execution.run_directory import run_directory_path
+from spinlock.storage import DatasetFile, read_receipts, require_space
 
 SLACK = 1.02
 """Stored data that does not compress is a little larger than the data."""
@@ -25,24 +26,29 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
     if output.exists() and not force:
         if plan.digest == _stored_digest(output):
             if fresh:
-                raise UsageError(f"{output} is complete; --fresh drops partial work only, --force replaces the dataset")
+                raise UsageError(
+                    f"{output} is complete; --fresh drops partial work only, --force replaces the dataset"
+                )
             return True
         raise UsageError(
-            f"{output} exists and is another dataset (or no dataset at all). Choose another --output, or replace it "
-            "with --force; nothing was changed"
+            f"{output} exists and is another dataset, or a damaged one, or none at all. Choose another "
+            "--output, or replace it with --force; nothing was changed"
         )
     existing = output.absolute().parent
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"dataset.output_path {output}: {existing} cannot be written to; choose another folder")
+        raise UsageError(
+            f"dataset.output_path {output}: {existing} "
+            f"{'cannot be written to' if existing.is_dir() else 'is not a folder'}; choose another folder"
+        )
     return False
 
 
 def _stored_digest(output: Path) -> str | None:
     try:
         with DatasetFile(output) as file:
-            return file.attributes.get("plan_digest")
+            return file.attributes.get("plan_digest") if file.config else None
     except StorageError:
         return None
 
@@ -52,8 +58,8 @@ def needed_bytes(data_bytes: float, committed: int = 0) -> int:
     return max(0, int(2 * SLACK * data_bytes) - committed)
 
 
-def require_disk(plan: Plan, output: Path, committed: int = 0) -> None:
-    """Raise `StorageError` where the disk is too small for the shards and the file made of them."""
+def require_disk(plan: Plan, output: Path) -> None:
+    """Raise `StorageError` where the disk is too small for the shards to come and the file made of them."""
+    receipts = read_receipts(run_directory_path(output), plan.digest).valid.values()
+    committed = sum(receipt.size for receipt in receipts)
     require_space(output, needed_bytes(estimate(plan).data_bytes, committed))
-
-

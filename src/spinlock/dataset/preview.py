@@ -27,10 +27,10 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
     complete = check_output(output, plan, force=force, fresh=False)
     report = sampling_report(plan)
     devices = resolve_devices(config)
+    require_disk(plan, output)
     kind, workers = choose(plan, devices, plan.num_shards)
     built, correction = calibrate(plan, extreme_draws(plan), devices[0])
     cost = estimate(plan, correction)
-    require_disk(plan, output)
     return {
         "output": str(output),
         "complete": complete,

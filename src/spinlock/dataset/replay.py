@@ -1,8 +1,8 @@
 """Replay: make rows again and compare them with what is stored.
 
-In the environment that made the dataset every number must be equal to the last bit. Elsewhere the draw must be exact,
-inputs agree within 1e-5 and outputs within 1e-6·e^{λT}, as rms of the difference over rms of the field; where that
-exceeds 0.1 a row is *not comparable*.
+In the environment that made the dataset every number must be equal to the last bit. Elsewhere the draw must be
+exact, inputs agree within 1e-5 and outputs within 1e-6·e^{λT}, as rms of the difference over rms of the field;
+where that exceeds 0.1 the outputs of a row are *not comparable*.
 """
 
 import math
@@ -32,11 +32,16 @@ def replay_rows(dataset: Dataset, count: int, note: Callable[[str], None]) -> It
     pin_numerics()
     exact = dataset.same_environment
     if not exact:
-        note("made in another environment (device model, torch build or instruction set): compared within tolerances")
+        note("made in another environment (device model, torch build, instruction set): tolerances apply")
     for index in replayed_rows(count, len(dataset)):
-        sample = simulate(dataset.plan, dataset.draw(index), torch.device("cpu"))
+        draw = dataset.draw(index)
+        sample = simulate(dataset.plan, draw, torch.device("cpu"))
         row = stored_row(dataset.plan, sample)
-        yield from _exact_faults(dataset, index, row) if exact else _close_faults(dataset, index, sample, row, note)
+        if exact:
+            yield from _exact_faults(dataset, index, row)
+        else:
+            yield from draw_faults(dataset, draw)
+            yield from _close_faults(dataset, index, sample, row, note)
 
 
 def _stored(dataset: Dataset, index: int) -> dict[str, np.ndarray]:
@@ -77,7 +82,7 @@ def _close_faults(
     growth = max(exponent, 0.0) * steps if math.isfinite(exponent) else 0.0
     tolerance = OUTPUT_TOLERANCE * math.exp(min(growth, 50.0))
     if tolerance > COMPARABLE or sample.rollout.dynamics == "diverged":
-        note(f"row {index}: not comparable (λ·T = {growth:.1f}, {sample.rollout.dynamics})")
+        note(f"row {index}: outputs not comparable (λ·T = {growth:.1f}, {sample.rollout.dynamics})")
         return
     for path in stored:
         if path != "inputs/fields" and not _close(stored[path], made[path], tolerance + 2 * bound):

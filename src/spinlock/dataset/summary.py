@@ -2,12 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spinlock.storage import DatasetFile, Receipt
+from spinlock.storage import DatasetFile
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,3 @@ def summarise(path: Path, seconds: float | None = None) -> Summary:
             sampling=json.loads(file.attributes["sampling_metrics"]),
             plan_digest=file.attributes["plan_digest"],
         )
-
-
-def merged_environments(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
-    """Return the different environments that receipts name."""
-    return [dict(items) for items in sorted({tuple(sorted(r.environment.items())) for r in receipts})]
-
-
-def merged_timings(receipts: Iterable[Receipt]) -> dict[str, float]:
-    """Return the seconds of each stage, summed over receipts."""
-    total: Counter[str] = Counter()
-    for receipt in receipts:
-        total.update(receipt.timings)
-    return {stage: round(seconds, 3) for stage, seconds in total.items()}

@@ -1,15 +1,19 @@
 """Prove that a dataset is what it says: structure, checksums, samples, metadata, quality, replay."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spinlock.dataset.open import Dataset
 from spinlock.errors import SpinlockError
 from spinlock.storage import verify
+
+if TYPE_CHECKING:
+    from spinlock.execution.plan import Draw
 
 CHECKS = ("samples", "metadata", "quality")
 
@@ -31,18 +35,25 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
-        return {"path": self.path, "valid": not self.failures, **{k: list(getattr(self, k)) for k in ("checked", "failures", "notes")}}
+        return {
+            "path": self.path,
+            "valid": not self.failures,
+            "checked": self.checked,
+            "failures": self.failures,
+            "notes": self.notes,
+        }
 
 
 def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 0) -> Report:
     """Return a report on a dataset: all checksums, the checks named, and ``replay`` rows made again.
 
-    Damage is reported, not raised; only a file that is no dataset ends the checks early.
+    Damage is reported, not raised. On a damaged file the other checks would only repeat it, so they are left out.
     """
     report = Report(str(path))
     report.checked.append("checksums")
     report.failures += [str(damage) for damage in verify(Path(path))]
     if report.failures:
+        report.notes.append("the file is damaged, so nothing else was checked: generate it or copy it again")
         return report
     try:
         dataset = Dataset(path)
@@ -56,15 +67,16 @@ def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 
         if replay:
             from spinlock.dataset.replay import replay_rows
 
-            report.checked.append(f"replay of {min(replay, len(dataset))} rows")
-            _run(report, "replay", lambda ds: replay_rows(ds, replay, report.notes.append), dataset)
+            count = min(replay, len(dataset))
+            report.checked.append(f"replay of {count} row{'s' if count > 1 else ''}")
+            _run(report, "replay", lambda ds: replay_rows(ds, count, report.notes.append), dataset)
     return report
 
 
 def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], dataset: Dataset) -> None:
     failures: list[str] = []
     try:
-        failures.extend(check(dataset))
+        failures.extend(check(dataset))  # what was found before an error stays
     except SpinlockError as error:
         failures.append(str(error))
     report.failures += [f"{name}: {failure}" for failure in failures[:MOST_FAILURES]]
@@ -107,37 +119,43 @@ def metadata_faults(dataset: Dataset) -> Iterator[str]:
     if plan.layout != dataset.layout:
         yield "the arrays are not laid out as the stored configuration asks"
         return
-    params = dataset.table("parameters/params")
+    params = dataset.points
     if not ((params >= 0) & (params <= 1)).all():
         yield "parameters/params has values outside [0, 1]"
     steps = dataset.config.simulation.num_timesteps
     finite = dataset.metadata["finite_steps"]
     if not ((finite >= 1) & (finite <= steps + 1)).all():
         yield f"metadata/finite_steps has values outside [1, {steps + 1}]"
-    columns = dataset.metadata
     for draw in plan.draws(0, len(dataset)):
-        row = draw.index
-        wanted = {
-            "ic_types": draw.ic_type,
-            "ic_labels": draw.ic_label,
-            "rollout_policies": draw.policy.name,
-            "grid_sizes": draw.grid_size,
-            "noise_regimes": draw.noise.regime,
-        }
-        for name, value in wanted.items():
-            if columns[name][row] != value:
-                yield f"row {row}: metadata/{name} is {columns[name][row]}, the draw has {value}"
-        if not np.array_equal(params[row], draw.point):
-            yield f"row {row}: parameters/params is not point {row} of the design"
-        for name, column in dataset.parameters.items():
-            if column[row] != draw.values[name]:
-                yield f"row {row}: parameters/values/{name} is {column[row]}, the draw has {draw.values[name]}"
+        yield from draw_faults(dataset, draw)
+
+
+def draw_faults(dataset: Dataset, draw: "Draw") -> Iterator[str]:
+    """Yield what the file says of a row that is not what its draw says."""
+    row, columns = draw.index, dataset.metadata
+    wanted = {
+        "ic_types": draw.ic_type,
+        "ic_labels": draw.ic_label,
+        "rollout_policies": draw.policy.name,
+        "grid_sizes": draw.grid_size,
+        "noise_regimes": draw.noise.regime,
+    }
+    for name, value in wanted.items():
+        if columns[name][row] != value:
+            yield f"row {row}: metadata/{name} is {columns[name][row]}, the draw has {value}"
+    options = json.loads(columns["ic_options"][row])
+    for name, value in draw.ic_options.items():
+        if name not in options or options[name] != value:
+            yield f"row {row}: metadata/ic_options has {name} = {options.get(name)}, the draw has {value}"
+    if not np.array_equal(dataset.points[row], draw.point):
+        yield f"row {row}: parameters/params is not point {row} of the design"
+    for name, column in dataset.parameters.items():
+        if column[row] != draw.values[name]:
+            yield f"row {row}: parameters/values/{name} is {column[row]}, the draw has {draw.values[name]}"
 
 
 def quality_faults(dataset: Dataset) -> Iterator[str]:
     """Yield what differs between the recorded quality of the sampling and the quality measured again."""
-    import json
-
     from spinlock.dataset.quality import measure
 
     recorded = json.loads(dataset.attributes["sampling_metrics"])

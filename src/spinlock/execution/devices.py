@@ -26,7 +26,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if available(name):
         return torch.device("cuda:0" if name == "cuda" else name)
-    warnings.warn(f"device {name!r}: no such GPU on this machine; the run goes on on the CPU", UserWarning, stacklevel=2)
+    warnings.warn(f"device {name!r}: this machine has no such GPU; the CPU is used", UserWarning, stacklevel=2)
     return torch.device("cpu")
 
 
@@ -41,11 +41,13 @@ def resolve_devices(config: Config) -> list[torch.device]:
         devices = [resolve_device(name) for name in asked if name not in missing]
         if missing:
             rest = ", ".join(map(str, devices)) or "the CPU"
-            warnings.warn(f"no such GPU here: {', '.join(missing)}; the run uses {rest}", UserWarning, stacklevel=2)
+            names = ", ".join(missing)
+            warnings.warn(f"no such GPU here: {names}; the run uses {rest}", UserWarning, stacklevel=2)
         devices = devices or [torch.device("cpu")]
     if simulation.precision == "float16" and any(device.type == "cpu" for device in devices):
         raise UsageError(
-            "simulation.precision: float16 is several times slower than float32 on a CPU; use bfloat16, or a GPU"
+            "simulation.precision: float16 is several times slower than float32 on a CPU; "
+            "use bfloat16, or a GPU"
         )
     return devices
 

@@ -17,7 +17,12 @@ def numerical_environment(device: torch.device) -> dict[str, str]:
     else:
         model = platform.machine()
         capability = torch.backends.cpu.get_cpu_capability()
-    return {"device": device.type, "device_model": model, "instruction_set": capability, "torch": torch.__version__}
+    return {
+        "device": device.type,
+        "device_model": model,
+        "instruction_set": capability,
+        "torch": torch.__version__,
+    }
 
 
 def software_versions() -> dict[str, Any]:

@@ -103,13 +103,13 @@ def _hidden_bytes(plan: Plan, draw: Draw) -> int:
 
 
 def extreme_draws(plan: Plan) -> list[Draw]:
-    """Return at most `CALIBRATED` draws that span the space: the extremes of every parameter, and of the cost."""
+    """Return at most `CALIBRATED` draws that span the space: the extremes of each parameter, and of cost."""
     surveyed = list(plan.draws(0, min(SURVEYED, plan.total_samples)))
     by_cost = sorted(surveyed, key=lambda draw: application_flops(plan, draw))
     chosen = {draw.index: draw for draw in (by_cost[-1], by_cost[0], by_cost[len(by_cost) // 2])}
     for dimension in range(plan.space.size):
         for pick in (min, max):
-            extreme = pick(surveyed, key=lambda draw: draw.point[dimension])  # noqa: B023
+            extreme = pick(surveyed, key=lambda draw: draw.point[dimension])
             chosen.setdefault(extreme.index, extreme)
     return list(chosen.values())[:CALIBRATED]
 

@@ -94,7 +94,8 @@ class Plan:
         chosen = named["family"].choices if "family" in named else None
         self._known: dict[str, Option] = known_parameters([str(c) for c in chosen] if chosen else ("cnn",))
         generation = config.simulation.input_generation
-        self.mixture: Mixture = parse_mixture(generation.method, generation.ic_type_weights, generation.blocks)
+        weights, blocks = generation.ic_type_weights, generation.blocks
+        self.mixture: Mixture = parse_mixture(generation.method, weights, blocks)
 
     @property
     def seed(self) -> int:

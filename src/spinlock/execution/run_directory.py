@@ -1,20 +1,28 @@
 """The run directory: where a run keeps its shards and receipts until the dataset is complete.
 
-Beside the output ``x.h5`` stands ``x.h5.parts/`` with ``plan.json``, ``shards/`` and ``receipts/``. The receipts
-on disk are a run's only memory.
+Beside the output ``x.h5`` stands ``x.h5.parts/`` with ``plan.json``, ``shards/`` and ``receipts/``. The
+receipts on disk are a run's only memory.
 """
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from spinlock.errors import StorageError, UsageError
+from spinlock.errors import SpinlockError, StorageError, UsageError
 from spinlock.execution.plan import Plan
 from spinlock.storage import DirectoryLock, Receipt, ReceiptScan, committed, read_receipts, remove_temporaries
 
 PLAN_FILE = "plan.json"
+
+FOLDERS = ("shards", "receipts")
+
+
+def run_directory_path(output: Path) -> Path:
+    """Return where the run that makes ``output`` keeps its work."""
+    return output.with_name(f"{output.name}.parts")
 
 
 class RunDirectory:
@@ -39,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, output: Path, plan: Plan, *, fresh: bool = False) -> None:
         self.output, self.plan = output, plan
-        self.path = output.with_name(f"{output.name}.parts")
+        self.path = run_directory_path(output)
         self._fresh = fresh
         self._lock = DirectoryLock(self.path)
 
@@ -68,10 +76,10 @@ class RunDirectory:
 
     def _prepare(self) -> None:
         if self._fresh:
-            self.drop_work()
+            self._drop_work()
         self._check_plan()
-        for folder in ("shards", "receipts"):
-            (self.path / folder).mkdir(exist_ok=True)
+        for folder in FOLDERS:
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
             remove_temporaries(self.path / folder)
         remove_temporaries(self.output.parent, self.output.name)
         with committed(self.path / PLAN_FILE) as temporary:
@@ -79,15 +87,17 @@ class RunDirectory:
 
     def _check_plan(self) -> None:
         try:
-            found = json.loads((self.path / PLAN_FILE).read_text())["digest"]
+            found = str(json.loads((self.path / PLAN_FILE).read_text())["digest"])
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError):
-            raise UsageError(f"{self.path / PLAN_FILE} cannot be read; run with --fresh to begin again") from None
+            raise UsageError(
+                f"{self.path / PLAN_FILE} cannot be read; run with --fresh to begin again"
+            ) from None
         if found != self.plan.digest:
             raise UsageError(
-                f"{self.path} holds partial work of another plan ({found[:12]}…, this one is {self.plan.digest[:12]}…): "
-                "finish that one, choose another --output, or drop it with --fresh"
+                f"{self.path} holds partial work of another plan ({found[:12]}…, this one is "
+                f"{self.plan.digest[:12]}…): finish that one, choose another --output, or drop it with --fresh"
             )
 
     def _description(self) -> dict[str, Any]:
@@ -115,16 +125,29 @@ class RunDirectory:
         valid = self.receipts().valid
         missing = [shard for shard in range(self.plan.num_shards) if shard not in valid]
         if missing:
-            raise StorageError(f"{self.path}: {len(missing)} shards are missing, the first is {missing[0]}; run again")
+            raise StorageError(
+                f"{self.path}: {len(missing)} shards are missing, the first is {missing[0]}; "
+                "run the same command again, which makes them"
+            )
         return [valid[shard] for shard in range(self.plan.num_shards)]
 
-    def drop_work(self) -> None:
-        """Remove everything but the lock."""
-        for entry in self.path.iterdir():
-            if entry.name == self._lock.path.name:
-                continue
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    def _drop_work(self) -> None:
+        """Remove what runs keep here; whatever else stands here is not ours."""
+        for folder in FOLDERS:
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        (self.path / PLAN_FILE).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the directory; the dataset is complete."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the work and, if nothing else stands in it, the directory; the dataset is complete."""
+        self._drop_work()
+        self._lock.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+
+def remove_finished_work(output: Path, plan: Plan) -> None:
+    """Remove the work of a plan whose dataset is complete: a run that ended between the two left it behind."""
+    run = RunDirectory(output, plan)
+    if run.path.is_dir():
+        with suppress(SpinlockError), run:
+            run.remove()

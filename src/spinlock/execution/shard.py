@@ -1,7 +1,7 @@
-"""One shard: simulate its rows, encode them, commit file and receipt. Idempotent, deterministic, no shared state."""
+"""One shard: simulate its rows, encode them, commit file and receipt; idempotent, without shared state."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ class Signals:
 class _Clock:
     """Seconds spent in each stage."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def measure(self, stage: str, since: float) -> float:
         now = time.perf_counter()
@@ -45,7 +45,13 @@ class _Clock:
 
 
 def run_shard(
-    plan: Plan, shard: int, directory: Path, device: torch.device, *, attempt: int = 1, signals: Signals | None = None
+    plan: Plan,
+    shard: int,
+    directory: Path,
+    device: torch.device,
+    *,
+    attempt: int = 1,
+    signals: Signals | None = None,
 ) -> Receipt:
     """Compute and commit one shard and return its receipt.
 
@@ -61,7 +67,8 @@ def run_shard(
     clock = _Clock()
     started = time.perf_counter()
     rows = _rows(plan, low, high, device, signals, clock)
-    written = write_shard(shard_path(directory, shard), plan.layout, low, high, rows, {"plan_digest": plan.digest})
+    path = shard_path(directory, shard)
+    written = write_shard(path, plan.layout, low, high, rows, {"plan_digest": plan.digest})
     clock.seconds["writing"] = time.perf_counter() - started - sum(clock.seconds.values())
     receipt = Receipt(
         shard=shard,

@@ -19,7 +19,7 @@ from spinlock.storage import Row
 
 @dataclass(frozen=True)
 class Sampled:
-    """A sample computed: its operator, its frame 0 [C, H, W] with the options that make it, and its rollout."""
+    """A sample computed: its operator, frame 0 [C, H, W] with the options that make it, and its rollout."""
 
     draw: Draw
     operator: nn.Module
@@ -44,9 +44,15 @@ def build_operator(plan: Plan, draw: Draw, device: torch.device) -> nn.Module:
 
 def initial_condition(plan: Plan, draw: Draw, device: torch.device) -> tuple[Tensor, dict[str, Any]]:
     """Return frame 0 of a draw, float32 [C, H, W], and the option values that make it again."""
-    channels = plan.config.simulation.num_channels
     fields, options = generate(
-        draw.ic_type, draw.grid_size, channels, [draw.index], plan.seed, device, return_options=True, **draw.ic_options
+        draw.ic_type,
+        draw.grid_size,
+        plan.config.simulation.num_channels,
+        [draw.index],
+        plan.seed,
+        device,
+        return_options=True,
+        **draw.ic_options,
     )
     return fields[0], options[0]
 
@@ -78,8 +84,8 @@ def simulate(
             noise=draw.noise,
             seed=plan.seed,
             sample=draw.index,
-            num_realizations=num_realizations or simulation.num_realizations,
-            num_timesteps=num_timesteps or simulation.num_timesteps,
+            num_realizations=simulation.num_realizations if num_realizations is None else num_realizations,
+            num_timesteps=simulation.num_timesteps if num_timesteps is None else num_timesteps,
             keep=plan.timesteps if keep is None else keep,
             classify=classify,
             checkpoint=checkpoint,

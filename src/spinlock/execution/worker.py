@@ -1,44 +1,62 @@
-"""A worker process: reads one job and then shard numbers from its standard input, answers on its standard output.
+"""A worker process: reads one job, then shard numbers, from its standard input; answers on its standard output.
 
-A job is the configuration, the plan's digest, the run directory and a device, as one line of JSON; the worker makes
-the plan anew and refuses another digest. It ignores SIGINT (the driver decides), and leaves when the pipe closes:
-a worker never outlives its driver by more than a step.
+A job is the configuration, the plan's digest, the run directory and a device, as one line of JSON; the worker
+makes the plan anew and refuses another digest. It ignores SIGINT (the driver decides), and leaves when the pipe
+closes: a worker never outlives its driver by more than a step.
 """
 
+import contextlib
 import json
 import os
 import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spinlock.storage import Receipt
+
+HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Signals the driver starts a worker with blocked, so that none arrives before the worker knows what to do."""
+
+Lines = queue.SimpleQueue[str | None]
 
 
 def main() -> int:
-    """Serve the driver until the pipe closes or SIGTERM or SIGUSR1 asks to leave."""
+    """Serve the driver until the pipe closes (0), or SIGTERM or SIGUSR1 asks to leave (128 + its number)."""
     stop = threading.Event()
+    lines: Lines = queue.SimpleQueue()
+    asked: list[int] = []
+
+    def leave(number: int, _frame: object) -> None:
+        asked.append(number)
+        stop.set()
+        lines.put(None)  # wakes a worker that waits for work
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda *_: stop.set())
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        signal.signal(number, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+    answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not reach the protocol
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines, stop), daemon=True).start()
     first = lines.get()
     if first is not None:
         _serve(json.loads(first), lines, answers, stop)
-    return 0
+    return 128 + asked[0] if asked else 0
 
 
-def _read(lines: "queue.SimpleQueue[str | None]", stop: threading.Event) -> None:
+def _read(lines: Lines, stop: threading.Event) -> None:
     for line in sys.stdin:
         lines.put(line)
     stop.set()
     lines.put(None)
 
 
-def _serve(job: dict[str, Any], lines: "queue.SimpleQueue[str | None]", answers: TextIO, stop: threading.Event) -> None:
+def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Event) -> None:
     import torch
 
     from spinlock.config import config_from_stored
@@ -46,33 +64,38 @@ def _serve(job: dict[str, Any], lines: "queue.SimpleQueue[str | None]", answers:
     from spinlock.execution.plan import make_plan
     from spinlock.execution.shard import Signals, run_shard
 
-    torch.set_num_threads(1)
     pin_numerics()
     plan = make_plan(config_from_stored(job["config"]))
     if plan.digest != job["digest"]:
         raise SystemExit(f"the plan made here has digest {plan.digest}, the driver's has {job['digest']}")
 
     def answer(message: dict[str, Any]) -> None:
-        try:
-            answers.write(json.dumps(message) + "\n")
-            answers.flush()
-        except BrokenPipeError:
-            stop.set()
+        with contextlib.suppress(BrokenPipeError):  # the driver is gone, and so is standard input: `_read` says stop
+            os.write(answers, (json.dumps(message) + "\n").encode())
 
     answer({"ready": True})
     signals = Signals(stop.is_set, lambda: answer({"row": 1}))
     directory, device = Path(job["directory"]), torch.device(job["device"])
+
+    def work(task: dict[str, int]) -> "Receipt":
+        return run_shard(plan, task["shard"], directory, device, attempt=task["attempt"], signals=signals)
+
     while not stop.is_set() and (line := lines.get()) is not None:
         task = json.loads(line)
-        answer(_attempt(lambda task=task: run_shard(plan, task["shard"], directory, device, attempt=task["attempt"], signals=signals)))
+        message = _attempt(lambda task=task: work(task))
+        if message is not None:
+            answer(message)
 
 
-def _attempt(work: Any) -> dict[str, Any]:
-    """Return the answer for one shard: its receipt, or what went wrong."""
+def _attempt(work: "Callable[[], Receipt]") -> dict[str, Any] | None:
+    """Return the answer for one shard: its receipt, or what went wrong; None where it was given up to leave."""
     from spinlock.errors import StorageError
+    from spinlock.execution.shard import CancelledError
 
     try:
         return {"receipt": work().to_json()}
+    except CancelledError:
+        return None
     except StorageError as error:
         return {"storage_error": str(error)}
     except Exception as error:  # noqa: BLE001 (whatever it is, the driver is told)

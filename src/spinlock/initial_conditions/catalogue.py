@@ -229,9 +229,9 @@ def initial_condition(
         check_sites(function.__name__, sites)
         check_sites(function.__name__, options)
         for name in drawn or {}:
-            if not options[name].rangeable:
+            if name not in options or not options[name].rangeable:
                 raise TypeError(
-                    f"{function.__name__}: option {name!r} cannot be drawn: annotate it PerSample"
+                    f"{function.__name__}: {name!r} cannot be drawn: it must be an option PerSample"
                 )
         entry = InitialCondition(
             function.__name__,

@@ -13,6 +13,8 @@ REFERENCE_SIZE = 128
 
 MIN_SIZE = 16
 
+CPU = torch.device("cpu")
+
 T = TypeVar("T", float, Tensor)
 
 
@@ -21,7 +23,7 @@ class Grid:
     """A torus of ``size`` × ``size`` pixels; pixel centres at 0, 1, …, size − 1, spacing 1."""
 
     size: int
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     def __post_init__(self) -> None:
         """Refuse grids too small to hold a field."""
@@ -42,7 +44,7 @@ class Grid:
         return torch.arange(self.size, dtype=torch.float32, device=self.device)
 
     def offset(self, centre: Tensor) -> Tensor:
-        """Return the signed shortest way round the torus from ``centre`` [...] to each pixel, [..., size] px."""
+        """Return the signed shortest way on the torus from ``centre`` [...] to each pixel, [..., size] px."""
         half = self.size / 2
         return torch.remainder(self.axis - centre[..., None] + half, self.size) - half
 

@@ -1,9 +1,9 @@
 """What an ensemble did: the largest Lyapunov exponent by a twin run, and the dynamics label.
 
 The **twin** of realization 0 has the same noise and starts 1e-5 rms away; after every step the distance is
-rescaled to 1e-5 rms (Benettin et al., Meccanica 1980). Distances are relative to the state's rms, so uniform
-growth or decay is no divergence. λ is the mean of the logarithmic growth over the last half of the steps, per
-step.
+rescaled to 1e-5 rms (Benettin et al., Meccanica 1980). λ is the mean logarithmic growth of the distance over the
+last half of the steps, per step: of the distance relative to rms(x) where the state grows (uniform growth is no
+divergence), of the distance itself where the state shrinks (nor is what dies out more slowly than the state).
 
 **Labels**, the first that holds, by realization 0 over the last half of the run (``diverged``: any one):
 
@@ -55,6 +55,7 @@ class Twin:
 
     def __init__(self, x: Float[Tensor, "1 c h w"], direction: Float[Tensor, "1 c h w"]) -> None:
         self._growth: list[float] = []
+        self._sizes = [rms(x)]
         self._distance = 0.0
         self.state = self._place(x, direction)
 
@@ -75,14 +76,18 @@ class Twin:
         """Record the growth over one step from the original's and the twin's next states, then rescale."""
         after = self._relative_distance(z, x)
         measurable = after > 0 and self._distance > 0 and math.isfinite(after)
+        self._sizes.append(rms(x))
         unmeasured = COLLAPSED if math.isfinite(after) else TORN
         self._growth.append(math.log(after / self._distance) if measurable else unmeasured)
         self.state = self._place(x, z - x if measurable else self._direction)
 
     def exponent(self) -> float:
         """Return λ, per step."""
-        half = self._growth[len(self._growth) // 2 :]
-        return math.fsum(half) / len(half)
+        middle = len(self._growth) // 2
+        half = self._growth[middle:]
+        before, after = self._sizes[middle], self._sizes[-1]
+        shrinking = math.log(after / before) if 0 < after < before else 0.0
+        return (math.fsum(half) + shrinking) / len(half)
 
 
 class Monitor:

@@ -1,8 +1,7 @@
 """The digest of a file: SHA-256 over everything in it but the raw chunks, whose CRCs it covers.
 
 Each object has a digest of its own (type, shape, chunks, filters, fill, attributes, and the values where they
-are not chunked), so damage is named; the digest of the file is that of the list of theirs. References are
-followed to the names they stand for.
+are not chunked), so damage is named; the digest of the file is that of the list of theirs.
 """
 
 import hashlib
@@ -10,6 +9,7 @@ import json
 from typing import Any
 
 import h5py
+import h5py.h5a as h5a
 import numpy as np
 
 from spinlock.errors import StorageError
@@ -71,7 +71,7 @@ def _listing(objects: dict[str, str]) -> str:
 
 def _object_digest(file: h5py.File, path: str, item: Object) -> str:
     hasher = hashlib.sha256()
-    facts: dict[str, Any] = {"attributes": _attributes(file, path, item)}
+    facts: dict[str, Any] = {"attributes": _attributes(path, item)}
     if isinstance(item, h5py.Dataset):
         facts |= _array_facts(item)
     hasher.update(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
@@ -98,26 +98,29 @@ def _type_name(dtype: np.dtype[Any]) -> str:
     return f"{text.encoding}:{text.length}" if text else np.dtype(dtype).str
 
 
-def _attributes(file: h5py.File, path: str, item: Object) -> dict[str, Any]:
+def _attributes(path: str, item: Object) -> dict[str, Any]:
     skipped = (DIGEST, OBJECTS) if path == CHECKSUMS else ()
-    names = [name for name in item.attrs if name not in skipped]
+    opened = [h5a.open(item.id, index=index) for index in range(h5a.get_num_attrs(item.id))]
     return {
-        name: [_type_name(item.attrs.get_id(name).dtype), _canonical(file, item.attrs[name])]
-        for name in names
+        attribute.name.decode(): _canonical(attribute)
+        for attribute in opened
+        if attribute.name.decode() not in skipped
     }
 
 
-def _canonical(file: h5py.File, value: Any) -> Any:
-    if isinstance(value, h5py.Reference):
-        return file[value].name if value else None
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        return [_canonical(file, item) for item in value]
-    if isinstance(value, np.void | tuple):
-        return [_canonical(file, item) for item in value]
-    if isinstance(value, str):
-        return value
-    plain = np.asarray(value)
-    return [plain.dtype.str, plain.shape, plain.tobytes().hex()]
+def _canonical(attribute: Any) -> list[Any]:
+    """Return type, shape and value of an attribute; of one that refers to other objects, type and shape.
+
+    Those are the lists by which dimensions and arrays name each other: addresses in the file, which the
+    checksums of HDF5's own headers and of the heaps cover.
+    """
+    dtype = attribute.dtype
+    facts = [_type_name(dtype), attribute.shape]
+    if dtype.hasobject or attribute.shape is None:
+        return facts
+    value = np.empty(attribute.shape, dtype)
+    attribute.read(value)
+    return [*facts, value.tobytes().hex()]
 
 
 def _hash_values(hasher: Any, file: h5py.File, path: str, array: h5py.Dataset) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from spinlock.errors import StorageError
 from spinlock.storage.chunks import chunks_in_row
 from spinlock.storage.digest import check_allocated, digest_faults
-from spinlock.storage.schema import ArraySpec, Layout, arrays, dimension_sizes, field_arrays
-from spinlock.storage.tree import array_dtype, array_filters
+from spinlock.storage.heaps import heaps_are_sound
+from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes, field_arrays
+from spinlock.storage.tree import HEAPS, array_dtype, array_filters
 from spinlock.storage.walk import H5_ERRORS, attribute_text, dataset, group, walk
 
 REMEDY = (
@@ -55,7 +56,7 @@ def _reason(path: Path, message: str) -> str:
 
 
 def read_layout(file: h5py.File) -> Layout:
-    """Return the layout that a file declares, after looking that nothing in it leads outside.
+    """Return the layout that a file declares, after looking that nothing in it leads outside or astray.
 
     Raises
     ------
@@ -66,6 +67,8 @@ def read_layout(file: h5py.File) -> Layout:
         pass
     if "metadata" not in file:
         raise StorageError("it has no /metadata: another program made it")
+    if not heaps_are_sound(Path(file.filename), attribute_text(group(file, CHECKSUMS), HEAPS)):
+        raise StorageError("the names and references of its dimensions are damaged")
     return Layout.from_json(attribute_text(group(file, "metadata"), "layout"))
 
 

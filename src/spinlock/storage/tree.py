@@ -23,12 +23,17 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.storage.codecs import Filter, find_codec
+from spinlock.storage.heaps import heap_checksums
 from spinlock.storage.rows import stored_dtype
-from spinlock.storage.schema import ArraySpec, Layout, arrays, dimension_sizes
+from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes
 from spinlock.storage.walk import Object, dataset, group
 
 NETCDF_DIMENSION = "This is a netCDF dimension but not a netCDF variable. %9d"
 """The scale name by which netCDF readers know an axis that has a length and no values."""
+
+
+HEAPS = "heaps"
+"""The attribute of ``/metadata/checksums`` that holds the checksums of the global heaps."""
 
 
 def create_file(path: Path) -> h5py.File:
@@ -54,6 +59,8 @@ def create_tree(file: h5py.File, layout: Layout, attributes: Mapping[str, Any]) 
     metadata = group(file, "metadata")
     for name, value in attributes.items():
         write_attribute(metadata, name, value)
+    file.flush()
+    write_attribute(group(file, CHECKSUMS), HEAPS, heap_checksums(Path(file.filename)))
 
 
 def write_attribute(target: Object, name: str, value: Any) -> None:
@@ -96,7 +103,7 @@ def write_table(file: h5py.File, spec: ArraySpec, first: int, entries: NDArray[A
     target = dataset(file, spec.path).id
     place = target.get_space()
     place.select_hyperslab((first,) + (0,) * (values.ndim - 1), values.shape)
-    # The type in memory is given as that in the file: numpy's bytes alone would be taken for ASCII, not UTF-8.
+    # The type in memory is that in the file: numpy's bytes alone would be taken for ASCII, not UTF-8.
     target.write(h5s.create_simple(values.shape), place, values, target.get_type())
 
 

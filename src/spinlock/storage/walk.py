@@ -5,6 +5,7 @@ from typing import Any
 
 import h5py
 import h5py.h5d as h5d
+import h5py.h5l as h5l
 import h5py.h5o as h5o
 
 from spinlock.errors import StorageError
@@ -45,7 +46,7 @@ def _walk(parent: h5py.Group, path: str, seen: set[int]) -> Iterator[tuple[str, 
     yield path, parent
     for name in sorted(parent.keys()):
         child_path = f"{path}/{name}" if path else name
-        if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        if parent.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
             raise StorageError(
                 f"{child_path} is a link that leads elsewhere; a dataset holds its own arrays only"
             )

@@ -1,7 +1,7 @@
 """Which executor runs a plan, with how many workers."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Literal
 
 import torch
@@ -43,6 +43,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def execute(kind: Kind, job: Job, shards: Sequence[int], on_row: Callable[[], None]) -> Iterator[Outcome]:
-    """Yield the outcome of every shard, in any order."""
+def execute(
+    kind: Kind, job: Job, shards: Sequence[int], on_row: Callable[[], None]
+) -> Generator[Outcome, None, None]:
+    """Yield the outcome of every shard, in any order; closing the generator stops all work."""
     return (run_inline if kind == "inline" else run_processes)(job, shards, on_row)

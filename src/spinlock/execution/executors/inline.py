@@ -1,7 +1,7 @@
 """Run shards in this process, on Python threads with one torch thread each."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
@@ -13,10 +13,10 @@ from spinlock.execution.shard import Signals, run_shard
 from spinlock.storage import Receipt
 
 
-def run_inline(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Iterator[Outcome]:
+def run_inline(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Generator[Outcome, None, None]:
     """Yield the outcome of every shard, computed by ``job.workers`` threads.
 
-    Closing the iterator, or an exception in the caller, stops the threads at their next step.
+    Closing the generator, or an exception in the caller, stops the threads at their next step.
     """
     stop = threading.Event()
     signals = Signals(stop.is_set, on_row)
@@ -29,7 +29,7 @@ def run_inline(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> I
         number = attempts.number(shard)
         running[pool.submit(_shard, job, shard, device, number, signals)] = shard
 
-    with ThreadPoolExecutor(job.workers, thread_name_prefix="spinlock", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(job.workers, thread_name_prefix="spinlock") as pool:
         try:
             for shard in islice(waiting, job.workers):
                 start(shard)

@@ -1,4 +1,4 @@
-"""Run shards in worker processes, each fed through a pipe; a dead worker is replaced and its shard tried again."""
+"""Run shards in worker processes, fed through pipes; a dead worker is replaced and its shard tried again."""
 
 import contextlib
 import json
@@ -8,17 +8,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
 import spinlock
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.executors.outcome import Attempts, Job, Outcome
+from spinlock.execution.worker import HELD_BACK
 from spinlock.storage import Receipt
 
 GRACE_SECONDS = 10.0
 """Time a worker has to leave when asked to; then it is killed."""
+
+Answer = dict[str, Any]
 
 
 class WorkerError(SpinlockError):
@@ -26,98 +29,116 @@ class WorkerError(SpinlockError):
 
 
 class Worker:
-    """A worker process and the pipes to it."""
+    """A worker process and the pipes to it. One thread runs and closes it; any thread may ask it to leave."""
 
     def __init__(self, job: Job, number: int) -> None:
-        self._job = json.dumps(
-            {
-                "config": job.plan.config.model_dump(mode="json"),
-                "digest": job.plan.digest,
-                "directory": str(job.directory),
-                "device": str(job.devices[number % len(job.devices)]),
-            }
-        )
+        self._job = {
+            "config": job.plan.config.model_dump(mode="json"),
+            "digest": job.plan.digest,
+            "directory": str(job.directory),
+            "device": str(job.devices[number % len(job.devices)]),
+        }
         self._process: subprocess.Popen[str] | None = None
+        self._leaving = False
+        self._lock = threading.Lock()
 
-    def _start(self) -> "subprocess.Popen[str]":
-        package = str(Path(spinlock.__file__).resolve().parents[1])
-        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "spinlock.execution.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            start_new_session=False,
-        )
-        self._process = process
-        self._send(self._job)
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            died = self._post_mortem()
-            if "code" in died:
-                raise WorkerError(f"a worker could not start: {died}; its own words stand above")
-            raise BrokenPipeError
-        return process
+    def run(self, shard: int, attempt: int, on_row: Callable[[], None]) -> Answer:
+        """Return the worker's answer for a shard; one that dies answers with how it died.
 
-    def _send(self, line: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
-    def run(self, shard: int, attempt: int, on_row: Callable[[], None]) -> dict[str, Any]:
-        """Return the worker's answer for a shard; a worker that dies answers with how it died."""
+        Raises
+        ------
+        WorkerError
+            If no worker can start.
+        """
         try:
             process = self._process or self._start()
-            self._send(json.dumps({"shard": shard, "attempt": attempt}))
-            assert process.stdout is not None
-            for line in process.stdout:
-                answer = json.loads(line)
-                if "row" not in answer:
-                    return answer
+            _send(process, {"shard": shard, "attempt": attempt})
+            while "row" in (answer := _receive(process)):
                 on_row()
-        except (BrokenPipeError, json.JSONDecodeError):
-            pass
-        except WorkerError as error:
-            return {"fatal": str(error)}
-        return {"died": self._post_mortem()}
+        except (OSError, ValueError, EOFError):
+            return {"died": self.close()}
+        return answer
 
-    def _post_mortem(self) -> str:
-        process, self._process = self._process, None
+    def _start(self) -> "subprocess.Popen[str]":
+        """Start a process and wait until it is ready."""
+        with self._lock:
+            if self._leaving:
+                raise EOFError
+            process = self._process = _spawn()
+        _send(process, self._job)
+        try:
+            _receive(process)
+        except EOFError:
+            code = process.wait()
+            if code > 0 and not self._leaving:
+                raise WorkerError(f"a worker could not start (code {code}); its own words stand above") from None
+            raise
+        return process
+
+    def leave(self) -> None:
+        """Ask the worker to give up its shard at the next step and to leave; no other is started."""
+        with self._lock:
+            self._leaving = True
+            if self._process is not None:
+                self._process.terminate()
+
+    def close(self) -> str:
+        """Close the pipe, wait until the worker has left, kill it if it does not, and return how it ended."""
+        with self._lock:
+            process, self._process = self._process, None
         if process is None:
-            return "its worker died while it started"
+            return "it was asked to leave"
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError):  # what was not sent yet has no reader any more
+            process.stdin.close()
         try:
             code = process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        return f"its worker was killed by {signal.Signals(-code).name}" if code < 0 else f"its worker ended with code {code}"
-
-    def stop(self) -> None:
-        """Close the pipe and ask the worker to leave: it gives up its shard at the next step."""
-        process = self._process
-        if process is None:
-            return
-        process.terminate()
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.stdout.close()
+        if code < 0:
+            return f"its worker was killed by {signal.Signals(-code).name}"
+        return f"its worker ended with code {code}"
 
 
-def run_processes(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Iterator[Outcome]:
+def _spawn() -> "subprocess.Popen[str]":
+    package = str(Path(spinlock.__file__).resolve().parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "spinlock.execution.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
+
+
+def _send(process: "subprocess.Popen[str]", message: Any) -> None:
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(message) + "\n")
+    process.stdin.flush()
+
+
+def _receive(process: "subprocess.Popen[str]") -> Answer:
+    """Return the next message, or raise `EOFError` where the worker is gone."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line.endswith("\n"):
+        raise EOFError
+    return json.loads(line)
+
+
+def run_processes(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Generator[Outcome, None, None]:
     """Yield the outcome of every shard, computed by ``job.workers`` processes.
 
-    Closing the iterator, or an exception in the caller, stops the workers.
+    Closing the generator, or an exception in the caller, stops the workers and waits for them.
     """
     todo: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[int, Answer | SpinlockError]] = queue.SimpleQueue()
     attempts = Attempts()
+    leaving = threading.Event()
     remaining = 0
     for shard in shards:
         todo.put(shard)
@@ -125,12 +146,11 @@ def run_processes(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -
     workers = [Worker(job, number) for number in range(min(job.workers, remaining))]
 
     def serve(worker: Worker) -> None:
-        while (shard := todo.get()) is not None:
-            try:
-                answer = worker.run(shard, attempts.number(shard), on_row)
-            except Exception as error:  # noqa: BLE001 (told to the driver, which decides)
-                answer = {"died": f"{type(error).__name__}: {error}"}
-            answers.put((shard, answer))
+        # A worker inherits this: it comes to life deaf to Ctrl-C, and hears SIGTERM once it knows what to do.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        while (shard := todo.get()) is not None and not leaving.is_set():
+            answers.put((shard, _answer(worker, shard, attempts.number(shard), on_row)))
+        worker.close()
 
     threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in workers]
     try:
@@ -145,27 +165,31 @@ def run_processes(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -
             remaining -= 1
             yield outcome
     finally:
-        for _ in workers:
+        leaving.set()
+        for worker in workers:
+            worker.leave()
             todo.put(None)
-        _stop_all(workers)
         for thread in threads:
-            thread.join(GRACE_SECONDS)
+            if thread.ident is not None:
+                thread.join()
 
 
-def _stop_all(workers: list[Worker]) -> None:
-    stopping = [threading.Thread(target=worker.stop) for worker in workers]
-    for thread in stopping:
-        thread.start()
-    for thread in stopping:
-        thread.join()
+def _answer(worker: Worker, shard: int, attempt: int, on_row: Callable[[], None]) -> Answer | SpinlockError:
+    try:
+        return worker.run(shard, attempt, on_row)
+    except WorkerError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 (told to the driver, which decides)
+        worker.close()  # it may be in the middle of an answer
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _outcome(shard: int, answer: dict[str, Any], attempts: Attempts) -> Outcome | None:
+def _outcome(shard: int, answer: Answer | SpinlockError, attempts: Attempts) -> Outcome | None:
     """Return a shard's outcome, or None where it is to be tried again."""
+    if isinstance(answer, SpinlockError):
+        raise answer
     if "receipt" in answer:
         return Receipt.from_json(answer["receipt"])
     if "storage_error" in answer:
         raise StorageError(answer["storage_error"])
-    if "fatal" in answer:
-        raise SpinlockError(answer["fatal"])
     return attempts.failed(shard, answer.get("error") or answer.get("died") or "unknown")

@@ -1,0 +1,64 @@
+"""Provenance: where and how a dataset was made, as its receipts say and its file records."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from spinlock import __version__
+from spinlock.dataset.quality import SamplingReport
+from spinlock.errors import UsageError
+from spinlock.execution.environment import numerical_environment, software_versions
+from spinlock.execution.plan import Plan
+from spinlock.storage import Receipt
+
+
+def merged_environments(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
+    """Return the different environments that receipts name."""
+    return [dict(items) for items in sorted({tuple(sorted(r.environment.items())) for r in receipts})]
+
+
+def merged_timings(receipts: Iterable[Receipt]) -> dict[str, float]:
+    """Return the seconds of each stage, summed over receipts."""
+    total: Counter[str] = Counter()
+    for receipt in receipts:
+        total.update(receipt.timings)
+    return {stage: round(seconds, 3) for stage, seconds in total.items()}
+
+
+def refuse_mixing(receipts: Iterable[Receipt], devices: Sequence[torch.device]) -> None:
+    """Raise `UsageError` where work was begun in another environment than that of the devices here."""
+    known = merged_environments(receipts) + [numerical_environment(device) for device in devices]
+    facts = {key: sorted({str(one.get(key)) for one in known}) for key in sorted(set().union(*known))}
+    differing = [f"{key}: {' and '.join(values)}" for key, values in facts.items() if len(values) > 1]
+    if differing:
+        raise UsageError(
+            "this dataset would mix environments, which changes its last bits "
+            f"({'; '.join(differing)}). Go on where it was begun, begin again with --fresh, or accept it with "
+            "--allow-mixed"
+        )
+
+
+def file_attributes(
+    plan: Plan, sampling: SamplingReport, receipts: Sequence[Receipt], executor: str, workers: int
+) -> dict[str, Any]:
+    """Return the attributes of ``/metadata``."""
+    provenance = {
+        "environments": merged_environments(receipts),
+        "versions": software_versions(),
+        "timings": merged_timings(receipts),
+        "executor": executor,
+        "workers": workers,
+    }
+    return {
+        "config": json.dumps(plan.config.model_dump(mode="json")),
+        "sampling_metrics": json.dumps(sampling.as_dict()),
+        "creation_date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": plan.config.version,
+        "spinlock_version": __version__,
+        "plan_digest": plan.digest,
+        "provenance": json.dumps(provenance),
+    }

@@ -1,0 +1,94 @@
+"""The pages are true: their code runs, their links resolve, their tables are those of the code."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spinlock.cli.program import run
+from spinlock.dataset.documentation import data_format_page
+from spinlock.initial_conditions import registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("configs/*.md")])
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBERS = "zero one two three four five six seven eight nine ten".split()
+
+
+def blocks(language: str) -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        for found, marks, code in BLOCK.findall(page.read_text()):
+            if found == language and "notest" not in marks:
+                yield page, code
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder as the README leaves it after its first command."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(["generate", "--config", "configs/experiments/test_100.yaml", "--quiet"]) == 0
+        yield folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_named_in_tables_exist(page: Path) -> None:
+    if page.name != "ARCHITECTURE.md":
+        pytest.skip("has no table of files")
+    for named in re.findall(r"`([\w/]+\.py)`", page.read_text()):
+        assert (ROOT / "src" / "spinlock" / named).is_file(), named
+    for folder in re.findall(r"`([\w/]+/)`", page.read_text()):
+        assert (ROOT / "src" / "spinlock" / folder).is_dir(), folder
+
+
+@pytest.mark.parametrize(("page", "code"), list(blocks("python")), ids=lambda part: getattr(part, "name", ""))
+def test_python_blocks_run(page: Path, code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
+
+
+def spinlock_lines() -> list[str]:
+    lines = [line for _, code in blocks("bash") for line in code.splitlines()]
+    return [line for line in lines if line.startswith("spinlock ")]
+
+
+@pytest.mark.parametrize("line", spinlock_lines())
+def test_command_lines_work(line: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    arguments = shlex.split(line)[1:]
+    if arguments[0] == "generate" and "--dry-run" not in arguments:
+        arguments.append("--dry-run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spinlock.execution.estimate.CALIBRATED", 2)
+        assert run(arguments) == 0
+
+
+def test_the_readme_has_command_lines() -> None:
+    assert len(spinlock_lines()) >= 6
+
+
+def test_the_data_format_page_is_rendered_from_the_schema() -> None:
+    assert (ROOT / "docs" / "data_format.md").read_text() == data_format_page(), "run scripts/render_docs.py"
+
+
+def test_counts_in_the_readme_are_those_of_the_catalogue() -> None:
+    assert f"one of {NUMBERS[len(registry)]} kinds of initial condition" in (ROOT / "README.md").read_text()
+
+
+def test_the_version_is_written_once() -> None:
+    import spinlock
+
+    sources = [p for p in (ROOT / "src").rglob("*.py") if spinlock.__version__ in p.read_text()]
+    assert [p.name for p in sources] == ["__init__.py"]
+    assert spinlock.__version__ not in (ROOT / "pyproject.toml").read_text().replace("minversion", "")
