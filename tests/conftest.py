@@ -4,7 +4,7 @@ from jaxtyping import install_import_hook
 
 NUMERICAL = ("numerics", "sampling", "initial_conditions", "operators", "rollout")
 
-install_import_hook([f"spinlock.{package}" for package in NUMERICAL], "beartype.beartype")
+install_import_hook([f"spinlock.{package}" for package in NUMERICAL], "run_time_types.check")
 
 import hypothesis  # noqa: E402
 import torch  # noqa: E402

@@ -1,0 +1,5 @@
+"""The type checker of the tests: beartype, with integers accepted where a real number is asked for (PEP 484)."""
+
+from beartype import BeartypeConf, beartype
+
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))
