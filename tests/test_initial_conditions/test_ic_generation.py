@@ -74,7 +74,7 @@ def test_full_blocks_agree_with_single_rows(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_blocks_hold_samples_of_different_options(name, monkeypatch):
+def test_blocks_hold_samples_of_different_options(name):
     """Choices drawn per sample split the blocks, numbers drawn per sample do not."""
     drawn = {"pattern": "random"} if name == "composite" else {"normalize": "rms"}
     _, values = generate(name, 16, 1, range(8), return_options=True, **drawn)
@@ -85,9 +85,8 @@ def test_blocks_hold_samples_of_different_options(name, monkeypatch):
         calls.append(len(keys))
         return entry.function(grid, keys, **options)
 
-    monkeypatch.setattr(generation, "CPU_ROWS", 16)
     rows = [(index, 0, value) for index, value in enumerate(values)]
-    generation.evaluate(replace(entry, function=counting), Grid(16), Key(0, name), rows)
+    generation.evaluate(replace(entry, function=counting), Grid(16), Key(0, name), rows, 16)
     patterns = len({value.get("pattern") for value in values})
     assert calls == [16] * patterns
 

@@ -2,15 +2,14 @@
 
 import argparse
 import json
-import sys
 from typing import Any
 
 SUMMARY = "make the dataset that a configuration describes"
 
 DESCRIPTION = """Make the dataset that a configuration describes.
 
-An interrupted run of the same plan resumes by itself and ends with the bytes of an undisturbed one. A different
-dataset at the output path is refused unless --force is given."""
+An interrupted run of the same plan resumes by itself and ends with the bytes of an undisturbed one. A
+different dataset at the output path is refused unless --force is given."""
 
 EXAMPLES = """examples:
   spinlock generate --config configs/experiments/test_100.yaml
@@ -26,7 +25,7 @@ FLAGS = (
     ("--num-realizations", "M", int, "simulation.num_realizations", "ensemble size"),
     ("--num-timesteps", "T", int, "simulation.num_timesteps", "operator applications"),
     ("--seed", "S", int, "sampling.sobol.seed", "root seed of everything"),
-    ("--workers", "W", str, "simulation.parallelism.workers", "auto, or how many threads (inline) or processes"),
+    ("--workers", "W", str, "simulation.parallelism.workers", "auto, or a number of threads or processes"),
 )
 """Flag, metavar, type, the key of the configuration it replaces, help."""
 
@@ -38,13 +37,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
     for flag, metavar, kind, key, text in FLAGS:
         replaced.add_argument(flag, metavar=metavar, type=kind, help=f"{text} ({key})")
     replaced.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="any key, such as simulation.precision=bfloat16"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any key, such as simulation.precision=bfloat16",
     )
-    command.add_argument("--dry-run", action="store_true", help="print the plan with sizes and time, and make nothing")
+    command.add_argument("--dry-run", action="store_true", help="print sizes and time, and make nothing")
     command.add_argument("--force", action="store_true", help="replace another dataset at the output path")
     command.add_argument("--fresh", action="store_true", help="drop partial work and begin again")
     command.add_argument(
-        "--allow-mixed", action="store_true", help="go on with work begun on another device model, torch build or instruction set"
+        "--allow-mixed",
+        action="store_true",
+        help="go on with work begun on another device model, torch build or instruction set",
     )
 
 
@@ -62,8 +68,8 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
 
 def run(options: argparse.Namespace) -> int:
     """Make the dataset, or print the plan."""
-    from spinlock.cli.render import render_plan, render_summary
     from spinlock.cli.progress import Progress
+    from spinlock.cli.render import render_plan, render_summary
     from spinlock.config import load_config
     from spinlock.dataset import DatasetGenerationPipeline
 
@@ -72,10 +78,9 @@ def run(options: argparse.Namespace) -> int:
         config, force=options.force, fresh=options.fresh, allow_mixed=options.allow_mixed
     )
     if options.dry_run:
-        preview = pipeline.dry_run()
-        _print(options, preview, render_plan)
+        _print(options, pipeline.dry_run(), render_plan)
         return 0
-    with Progress(hidden=options.quiet or options.json) as progress:
+    with Progress(hidden=options.quiet) as progress:
         summary = pipeline.generate(progress)
     _print(options, summary.as_dict(), render_summary)
     return 0
@@ -83,7 +88,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(options: argparse.Namespace, values: dict[str, Any], render: Any) -> None:
     if options.json:
-        json.dump(values, sys.stdout, indent=None)
-        print()
+        print(json.dumps(values))
     elif not options.quiet:
         print(render(values))

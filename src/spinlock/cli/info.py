@@ -5,8 +5,9 @@ import json
 
 SUMMARY = "say what a dataset holds"
 
-DESCRIPTION = """Say what a dataset holds: arrays with axes, types and stored sizes, how it was made, and the distributions
-of initial conditions, policies, grids, noise and dynamics. --verbose adds the configuration and every parameter."""
+DESCRIPTION = """Say what a dataset holds: arrays with axes, types and stored sizes, how it was made, and the
+distributions of initial conditions, policies, grids, noise and dynamics. --verbose adds the configuration and
+every parameter."""
 
 EXAMPLES = """examples:
   spinlock info --dataset datasets/test_100.h5

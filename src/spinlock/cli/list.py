@@ -7,7 +7,8 @@ SUMMARY = "print a catalogue: what can be named in a configuration"
 
 CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs")
 
-DESCRIPTION = """Print a catalogue: what can be named in a configuration, with options, allowed values and defaults."""
+DESCRIPTION = """Print a catalogue: what can be named in a configuration, with options, allowed values and
+defaults. --verbose adds sources and other facts."""
 
 EXAMPLES = """examples:
   spinlock list initial-conditions
@@ -25,5 +26,8 @@ def run(options: argparse.Namespace) -> int:
     from spinlock.dataset.catalogues import catalogue
 
     content = catalogue(options.catalogue)
-    print(json.dumps(content) if options.json else render_catalogue(content, verbose=options.verbose))
+    if options.json:
+        print(json.dumps({"catalogue": options.catalogue, "entries": content}))
+    elif not options.quiet:
+        print(render_catalogue(content, verbose=options.verbose))
     return 0

@@ -4,16 +4,18 @@ import argparse
 import contextlib
 import importlib
 import logging
+import os
+import re
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 COMMANDS = ("generate", "info", "validate", "list")
 
-DESCRIPTION = "Datasets of stochastic neural dynamical systems: a sample is a pure function of (configuration, index)."
+DESCRIPTION = "Reproducible datasets of stochastic neural dynamical systems."
 
 EXAMPLES = """examples:
   spinlock generate --config configs/experiments/test_100.yaml
@@ -24,27 +26,51 @@ exit codes: 0 done, 1 failed or found invalid, 2 bad usage or configuration, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that names the near miss of an unknown option or command."""
+    """An argument parser that names the near miss of an unknown option, command or choice."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown options first: argparse would name a missing option before a misspelt one."""
+        given = sys.argv[1:] if args is None else args
+        if self._subparsers is None:
+            unknown = [word.partition("=")[0] for word in given if word.startswith("--")]
+            unknown = [word for word in dict.fromkeys(unknown) if word not in self._option_string_actions]
+            if unknown:
+                self.error(
+                    "; ".join(_unknown("option", word, self._option_string_actions) for word in unknown)
+                )
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print the message with a near miss, if there is one, and exit with code 2."""
-        from spinlock.registry import near_miss
+        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if wrong is not None:
+            known = [word.strip("' ") for word in wrong[2].split(",")]
+            message = _unknown(
+                message.split(":", maxsplit=1)[0].removeprefix("argument ").lower(), wrong[1], known
+            )
+        elif message.startswith("unrecognized arguments: "):
+            message = _unknown("argument", message.partition(": ")[2], self._option_string_actions)
+        self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
 
-        words = message.replace("'", " ").replace(",", " ").split()
-        known = [*self._option_string_actions, *COMMANDS]
-        for word in words:
-            plain = word.partition("=")[0]
-            if (word.startswith("--") or "invalid choice" in message) and plain not in known:
-                near = near_miss(plain, known)
-                if near:
-                    message += f" (did you mean {near}?)"
-                    break
-        self.exit(2, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")
+
+def _unknown(what: str, word: str, known: Iterable[str]) -> str:
+    from spinlock.registry import near_miss
+
+    near = near_miss(word, known)
+    if near:
+        return f"unknown {what} {word} (did you mean {near}?)"
+    return f"unknown {what} {word}; known: {', '.join(known)}"
 
 
 def build_parser(only: str | None = None) -> Parser:
     """Return the parser of the program; ``only`` builds the options of one command and names the others."""
-    parser = Parser(prog="spinlock", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=Formatter, allow_abbrev=False)
+    parser = Parser(
+        prog="spinlock",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name in COMMANDS:
@@ -103,21 +129,24 @@ def _guarded(module: Any, options: argparse.Namespace) -> int:
     from spinlock.errors import SpinlockError
 
     try:
-        return int(module.run(options) or 0)
+        code = int(module.run(options) or 0)
+        sys.stdout.flush()
+        return code
     except SpinlockError as error:
         _tell(options, str(error))
         return error.exit_code
     except KeyboardInterrupt:
         _tell(options, "interrupted")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # whoever reads has read enough; nothing more can be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         _tell(options, f"{error.filename or 'input or output'}: {error.strerror or error}")
         return 1
     except Exception as error:  # noqa: BLE001 (the last resort of a program: one line, the rest with --verbose)
-        _tell(options, f"unexpected {type(error).__name__}: {error}\nRun again with --verbose for the traceback, and report it.")
+        hint = "" if options.verbose else " Run again with --verbose for the traceback, and report it."
+        _tell(options, f"unexpected {type(error).__name__}: {error}.{hint}")
         return 1
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ class Progress:
 
     def __init__(self, *, hidden: bool = False) -> None:
         self._hidden = hidden
+        self._lock = threading.Lock()
         self._bar: Any = None
         self._task: Any = None
         self._total = self._done = self._before = 0
@@ -62,14 +64,16 @@ class Progress:
 
     def advance(self) -> None:
         """Count one more sample."""
-        self._done += 1
-        rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, rate=f"{rate:.3g} samples/s")
-        elif not self._hidden and time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
-            left = (self._total - self._done) / rate
-            logger.info("%s: %d of %d samples, %.3g samples/s, %.0f s left", self._what, self._done, self._total, rate, left)
+        with self._lock:
+            self._done = min(self._done + 1, self._total)  # a shard that is tried again counts twice
+            rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
+            if self._bar is not None:
+                self._bar.update(self._task, completed=self._done, rate=f"{rate:.3g} samples/s")
+            elif not self._hidden and time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
+                self._told = time.monotonic()
+                left = (self._total - self._done) / rate
+                line = "%s: %d of %d samples, %.3g samples/s, %.0f s left"
+                logger.info(line, self._what, self._done, self._total, rate, left)
 
     def stage(self, what: str) -> None:
         """Say what the run is doing."""

@@ -64,19 +64,21 @@ def render_plan(plan: Mapping[str, Any]) -> str:
     """Return the plan of a dry run."""
     from spinlock.storage import readable_size
 
+    types = plan["initial_conditions"]
+    where = f"{plan['executor']}, {plan['workers']} workers, {plan['device']}"
     rows = [
         ("output", plan["output"] + (" (complete already)" if plan["complete"] else "")),
         ("samples", f"{plan['samples']} in {plan['shards']} shards of {plan['rows_per_shard']}"),
         ("parameters", f"{len(plan['parameters'])}: {', '.join(plan['parameters'])}"),
         ("grids", ", ".join(map(str, plan["grids"]))),
-        ("initial conditions", ", ".join(f"{n} {100 * w:.3g} %" for n, w in plan["initial_conditions"].items())),
+        ("initial conditions", ", ".join(f"{name} {100 * w:.3g} %" for name, w in types.items())),
         ("architectures", f"{plan['architectures']} distinct in the first {plan['surveyed']} draws"),
         ("operators built", f"{plan['operators_built']}, at the extremes of the space"),
         ("operations", f"{plan['flops']:.3g} FLOP"),
         ("data", f"{readable_size(plan['data_bytes'])} uncompressed"),
         ("disk needed", readable_size(plan["disk_bytes"])),
         ("memory", f"about {readable_size(plan['memory_bytes'])}"),
-        ("time", f"about {duration(plan['seconds'])} ({plan['executor']}, {plan['workers']} workers, {plan['device']})"),
+        ("time", f"about {duration(plan['seconds'])} ({where})"),
         ("sampling", sampling_line(plan["sampling"])),
         ("plan", plan["plan_digest"][:16]),
     ]
@@ -91,7 +93,8 @@ def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
     environment = "; ".join(" ".join(str(v) for v in one.values()) for one in provenance["environments"])
     head = [
         ("size", readable_size(content["bytes"])),
-        ("samples", f"{content['samples']} × {content['realizations']} realizations, {content['channels']} channels"),
+        ("samples", f"{content['samples']} × {content['realizations']} realizations"),
+        ("channels", str(content["channels"])),
         ("created", f"{attributes['creation_date']} by spinlock {attributes['spinlock_version']}"),
         ("computed on", environment),
         ("sampling", sampling_line(content["sampling_metrics"])),
@@ -100,12 +103,11 @@ def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
     rollouts = content["rollouts"]
     median = rollouts["median_lyapunov"]
     spread = [(name, shares(counts)) for name, counts in content["distributions"].items()]
-    spread.append(
-        ("rollouts", f"{rollouts['total']}, of which {rollouts['stopped']} stopped before the end")
-    )
+    spread.append(("rollouts", f"{rollouts['total']}, of which {rollouts['stopped']} stopped before the end"))
     if median is not None:
         spread.append(("median λ", f"{median:.3g} per step"))
-    sections = [content["path"], table(head), "arrays", _arrays(content["arrays"]), "distributions", table(spread)]
+    sections = [content["path"], table(head), "arrays", _arrays(content["arrays"])]
+    sections += ["distributions", table(spread)]
     if verbose:
         sections += ["parameters", table([(n, _spread(s)) for n, s in content["parameters"].items()])]
         sections += ["configuration", table(list(_flat(content["config"])))]
@@ -119,9 +121,11 @@ def _arrays(arrays: Iterable[Mapping[str, Any]]) -> str:
     rows = []
     for array in arrays:
         axes = " × ".join(f"{dim} {size}" for dim, size in zip(array["dims"], array["shape"], strict=True))
-        chunks = f", chunks {'×'.join(map(str, array['chunks']))}, {array['compression']}" if array["chunks"] else ""
-        size = f"{readable_size(array['stored_bytes'])} of {readable_size(array['raw_bytes'])}" if array["chunks"] else readable_size(array["stored_bytes"])
-        rows.append((f"/{array['path']}", f"{array['dtype']}  [{axes}]  {size}{chunks}"))
+        size = readable_size(array["stored_bytes"])
+        if array["chunks"]:
+            chunks = "×".join(map(str, array["chunks"]))
+            size += f" of {readable_size(array['raw_bytes'])}, chunks {chunks}, {array['compression']}"
+        rows.append((f"/{array['path']}", f"{array['dtype']}  [{axes}]  {size}"))
     return table(rows)
 
 
@@ -141,7 +145,8 @@ def _flat(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
 
 def render_validation(report: Mapping[str, Any]) -> str:
     """Return the verdict on a dataset."""
-    head = f"{report['path']}: {'valid' if report['valid'] else 'INVALID'} (checked: {', '.join(report['checked'])})"
+    verdict = "valid" if report["valid"] else "INVALID"
+    head = f"{report['path']}: {verdict} (checked: {', '.join(report['checked'])})"
     notes = [f"  note: {note}" for note in report["notes"]]
     return "\n".join([head, *notes, *(f"  {failure}" for failure in report["failures"])])
 

@@ -43,10 +43,13 @@ def _decisive(section: BaseModel) -> dict[str, Any]:
             kept[name] = value
     if isinstance(section, InputGeneration):
         kept["blocks"] = {label: block for label, block in section.blocks.items() if block}
-    if isinstance(section, Storage):
-        if section.compression_level == find_codec(section.compression).default_level:
-            kept.pop("compression_level", None)
+    if isinstance(section, Storage) and kept.get("compression_level") == _usual_level(section):
+        del kept["compression_level"]
     return {name: value for name, value in kept.items() if value != {}}
+
+
+def _usual_level(storage: Storage) -> int:
+    return find_codec(storage.compression).default_level
 
 
 def _canonical(value: Any) -> Any:

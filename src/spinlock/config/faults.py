@@ -114,7 +114,9 @@ def _real_location(location: tuple[str | int, ...], values: Any) -> Location:
     kept: list[str | int] = []
     here = values
     for part in location:
-        items = here if isinstance(here, dict) else dict(enumerate(here)) if isinstance(here, list) else {}
+        items: Any = (
+            here if isinstance(here, dict) else dict(enumerate(here)) if isinstance(here, list) else {}
+        )
         if part in items:
             here = items[part]
             kept.append(part)

@@ -6,7 +6,7 @@ the ``execution`` of the run, or a ``label``. Content and layout make up the pla
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Affects = Literal["content", "layout", "execution", "label"]
 
@@ -153,10 +153,10 @@ class Parallelism(Section):
         default="auto",
         description="In this process, in worker processes, or one process a device (ddp).",
     )
-    workers: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)] = affecting(
+    workers: Workers = affecting(
         "execution", default="auto", description="Threads of an inline run, or worker processes."
     )
-    devices: Annotated[list[str] | Literal["auto"], BeforeValidator(_devices)] = affecting(
+    devices: Devices = affecting(
         "execution", default="auto", description="Devices that workers are spread over."
     )
 
@@ -204,7 +204,7 @@ def _storage_precision(value: Any) -> Any:
 class Simulation(Section):
     """What is rolled out, and on what."""
 
-    device: Annotated[str, BeforeValidator(_device)] = affecting(
+    device: Device = affecting(
         "execution",
         default="auto",
         description="auto, cpu, cuda or cuda:1; without a GPU cuda falls back to cpu.",
@@ -228,7 +228,7 @@ class Storage(Section):
     compression_level: int | None = affecting(
         "layout", default=None, description="Effort of the codec; each has its own default."
     )
-    precision: Annotated[str, BeforeValidator(_storage_precision)] = affecting(
+    precision: StoragePrecision = affecting(
         "content", default="float32", description="float32, float16 or bitround:<kept mantissa bits>."
     )
     trajectories: Annotated[dict[str, int] | Literal["none", "all"], BeforeValidator(_trajectories)] = (

@@ -167,7 +167,7 @@ def _check_depth(text: str, name: str) -> None:
             )
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             raise ConfigError(
-                f"{name}, line {line}: anchors and aliases (&{event.anchor}, *{event.anchor}) are not allowed; "
+                f"{name}, line {line}: anchors and aliases (here {event.anchor!r}) are not allowed; "
                 "write the values out"
             )
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:

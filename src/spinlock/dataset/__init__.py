@@ -8,7 +8,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "DatasetGenerationPipeline", "Sample", "open_dataset"]
 
-_HOMES = {"DatasetGenerationPipeline": "generate", "Dataset": "open", "Sample": "open", "open_dataset": "open"}
+_HOMES = {
+    "DatasetGenerationPipeline": "generate",
+    "Dataset": "open",
+    "Sample": "open",
+    "open_dataset": "open",
+}
 
 
 def __getattr__(name: str) -> Any:

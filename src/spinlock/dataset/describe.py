@@ -17,7 +17,9 @@ def describe(path: str | Path) -> dict[str, Any]:
     """Return everything `info` shows: arrays, distributions, provenance, sampling quality, configuration."""
     with complete_file(path) as file:
         attributes = dict(file.attributes)
-        parsed = {name: json.loads(attributes.pop(name)) for name in ("config", "provenance", "sampling_metrics")}
+        parsed = {
+            name: json.loads(attributes.pop(name)) for name in ("config", "provenance", "sampling_metrics")
+        }
         return {
             "path": str(path),
             "bytes": Path(path).stat().st_size,
@@ -27,11 +29,11 @@ def describe(path: str | Path) -> dict[str, Any]:
             "timesteps": list(file.layout.timesteps),
             "attributes": {k: attributes[k] for k in sorted(attributes) if k != "layout"},
             "arrays": [vars(info) for info in file.describe_arrays()],
-            "distributions": {
-                name: _counts(file.table(f"metadata/{name}")) for name in DISTRIBUTIONS
-            },
+            "distributions": {name: _counts(file.table(f"metadata/{name}")) for name in DISTRIBUTIONS},
             "rollouts": _rollouts(file, parsed["config"]),
-            "parameters": {p.name: _spread(file.table(f"parameters/values/{p.name}")) for p in file.layout.parameters},
+            "parameters": {
+                p.name: _spread(file.table(f"parameters/values/{p.name}")) for p in file.layout.parameters
+            },
             **parsed,
         }
 

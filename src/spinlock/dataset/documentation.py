@@ -9,7 +9,11 @@ EXAMPLE = Layout(
     channels=3,
     grids=(32, 64),
     timesteps=(0, 8, 16, 24),
-    parameters=(Parameter("gain", "real"), Parameter("grid_size", "integer"), Parameter("normalization", "string", 8)),
+    parameters=(
+        Parameter("gain", "real"),
+        Parameter("grid_size", "integer"),
+        Parameter("normalization", "string", 8),
+    ),
     string_lengths=tuple((name, 32) for name in STRING_TABLES),
     precision="float16",
 )

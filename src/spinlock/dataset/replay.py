@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from spinlock.dataset.open import Dataset
+from spinlock.dataset.rows import draw_faults
 from spinlock.execution.devices import pin_numerics
 from spinlock.execution.simulate import Sampled, simulate, stored_row
 from spinlock.storage import Row
@@ -20,6 +21,9 @@ INPUT_TOLERANCE = 1e-5
 OUTPUT_TOLERANCE = 1e-6
 COMPARABLE = 0.1
 """Expected relative difference above which a chaotic row says nothing."""
+
+UNKNOWN_EXPONENT = 1.0
+"""λ per step allowed to a row too short to have its own; few operators exceed it."""
 
 
 def replayed_rows(count: int, samples: int) -> list[int]:
@@ -79,7 +83,7 @@ def _close_faults(
     if not _close(stored["inputs/fields"], made["inputs/fields"], INPUT_TOLERANCE + 2 * bound):
         yield f"row {index}: inputs/fields differs by more than {INPUT_TOLERANCE:g} from what its draw makes"
     exponent, steps = float(dataset.metadata["lyapunov"][index]), dataset.config.simulation.num_timesteps
-    growth = max(exponent, 0.0) * steps if math.isfinite(exponent) else 0.0
+    growth = steps * (max(exponent, 0.0) if math.isfinite(exponent) else UNKNOWN_EXPONENT)
     tolerance = OUTPUT_TOLERANCE * math.exp(min(growth, 50.0))
     if tolerance > COMPARABLE or sample.rollout.dynamics == "diverged":
         note(f"row {index}: outputs not comparable (λ·T = {growth:.1f}, {sample.rollout.dynamics})")

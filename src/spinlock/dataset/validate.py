@@ -4,16 +4,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spinlock.dataset.open import Dataset
+from spinlock.dataset.rows import draw_faults
 from spinlock.errors import SpinlockError
 from spinlock.storage import verify
-
-if TYPE_CHECKING:
-    from spinlock.execution.plan import Draw
 
 CHECKS = ("samples", "metadata", "quality")
 
@@ -109,7 +107,9 @@ def _frame_faults(
     empty = np.isnan(frames).all(axis=(2, 3, 4))
     expected = np.asarray(timesteps)[None, :] < usable[:, None]
     for realization, column in np.argwhere(np.where(expected, ~finite, ~empty)):
-        what = "is not finite" if expected[realization, column] else "is not NaN after its realization stopped"
+        what = (
+            "is not finite" if expected[realization, column] else "is not NaN after its realization stopped"
+        )
         yield f"row {row}: {path}, realization {realization}, frame {timesteps[column]} {what}"
 
 
@@ -130,30 +130,6 @@ def metadata_faults(dataset: Dataset) -> Iterator[str]:
         yield from draw_faults(dataset, draw)
 
 
-def draw_faults(dataset: Dataset, draw: "Draw") -> Iterator[str]:
-    """Yield what the file says of a row that is not what its draw says."""
-    row, columns = draw.index, dataset.metadata
-    wanted = {
-        "ic_types": draw.ic_type,
-        "ic_labels": draw.ic_label,
-        "rollout_policies": draw.policy.name,
-        "grid_sizes": draw.grid_size,
-        "noise_regimes": draw.noise.regime,
-    }
-    for name, value in wanted.items():
-        if columns[name][row] != value:
-            yield f"row {row}: metadata/{name} is {columns[name][row]}, the draw has {value}"
-    options = json.loads(columns["ic_options"][row])
-    for name, value in draw.ic_options.items():
-        if name not in options or options[name] != value:
-            yield f"row {row}: metadata/ic_options has {name} = {options.get(name)}, the draw has {value}"
-    if not np.array_equal(dataset.points[row], draw.point):
-        yield f"row {row}: parameters/params is not point {row} of the design"
-    for name, column in dataset.parameters.items():
-        if column[row] != draw.values[name]:
-            yield f"row {row}: parameters/values/{name} is {column[row]}, the draw has {draw.values[name]}"
-
-
 def quality_faults(dataset: Dataset) -> Iterator[str]:
     """Yield what differs between the recorded quality of the sampling and the quality measured again."""
     from spinlock.dataset.quality import measure
@@ -162,7 +138,9 @@ def quality_faults(dataset: Dataset) -> Iterator[str]:
     measured = measure(dataset.plan).as_dict()
     for name in ("discrepancy_ratio", "correlation_ratio", "imbalance_ratio"):
         was, now = recorded.get(name), measured[name]
-        if (was is None) != (now is None) or (was is not None and not np.isclose(was, now, rtol=1e-9, atol=1e-12)):
+        if (was is None) != (now is None) or (
+            was is not None and not np.isclose(was, now, rtol=1e-9, atol=1e-12)
+        ):
             yield f"{name} is recorded as {was}, measured as {now}"
     yield from measured["failures"]
 

@@ -26,7 +26,9 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if available(name):
         return torch.device("cuda:0" if name == "cuda" else name)
-    warnings.warn(f"device {name!r}: this machine has no such GPU; the CPU is used", UserWarning, stacklevel=2)
+    warnings.warn(
+        f"device {name!r}: this machine has no such GPU; the CPU is used", UserWarning, stacklevel=2
+    )
     return torch.device("cpu")
 
 

@@ -217,5 +217,3 @@ class Plan:
 def make_plan(config: Config) -> Plan:
     """Return the plan of a configuration; cheap, and without effects."""
     return Plan(config)
-
-

@@ -70,7 +70,9 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
         raise SystemExit(f"the plan made here has digest {plan.digest}, the driver's has {job['digest']}")
 
     def answer(message: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the driver is gone, and so is standard input: `_read` says stop
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # the driver is gone, and so is standard input: `_read` says stop
             os.write(answers, (json.dumps(message) + "\n").encode())
 
     answer({"ready": True})

@@ -23,6 +23,9 @@ from spinlock.shapes import Fields
 CPU_ROWS, ACCELERATOR_ROWS = 1, 16
 """Rows of every call: results depend on the shape of the batch, so it never changes."""
 
+Sample = tuple[int, Mapping[str, Any]]
+"""Sample index, option values."""
+
 Row = tuple[int, int, Mapping[str, Any]]
 """Sample index, number of the draw, option values."""
 
@@ -95,13 +98,10 @@ def generate(
     wanted = [operator.index(index) for index in indices]
     checked = entry.check_options(with_preset(entry, preset, options), grid_size)
     values = [resolve_options(entry, checked, seed, index) for index in wanted]
-    draws = -(-num_channels // entry.native)
-    rows = [
-        (index, draw, value) for index, value in zip(wanted, values, strict=True) for draw in range(draws)
-    ]
+    block = CPU_ROWS if grid.device.type == "cpu" else ACCELERATOR_ROWS
     with single_thread() if grid.device.type == "cpu" else nullcontext():
-        drawn = evaluate(entry, grid, Key(seed, entry.name), rows)
-        fields = drawn.reshape(len(wanted), draws * entry.native, grid_size, grid_size)[:, :num_channels]
+        samples = list(zip(wanted, values, strict=True))
+        fields = sample_fields(entry, grid, num_channels, seed, samples, block)
         fields = _normalized(fields, values)
     return (fields, values) if return_options else fields
 
@@ -116,8 +116,18 @@ def _normalized(fields: Tensor, values: list[dict[str, Any]]) -> Fields:
     return scaled
 
 
-def evaluate(entry: InitialCondition, grid: Grid, key: Key, rows: Sequence[Row]) -> Fields:
-    """Return the native channels of each row, [R, native, H, W], in calls of a fixed number of rows.
+def sample_fields(
+    entry: InitialCondition, grid: Grid, num_channels: int, seed: int, samples: Sequence[Sample], block: int
+) -> Fields:
+    """Return the fields of samples with given option values before normalizing, ``block`` rows to a call."""
+    draws = -(-num_channels // entry.native)
+    rows = [(index, draw, values) for index, values in samples for draw in range(draws)]
+    drawn = evaluate(entry, grid, Key(seed, entry.name), rows, block)
+    return drawn.reshape(len(samples), draws * entry.native, grid.size, grid.size)[:, :num_channels]
+
+
+def evaluate(entry: InitialCondition, grid: Grid, key: Key, rows: Sequence[Row], block: int) -> Fields:
+    """Return the native channels of each row, [R, native, H, W], in calls of ``block`` rows.
 
     Rows of a call share every option that is not a per-sample number; a call that is not full is filled up
     with its first row.
@@ -125,15 +135,14 @@ def evaluate(entry: InitialCondition, grid: Grid, key: Key, rows: Sequence[Row])
     fields = torch.empty(
         len(rows), entry.native, grid.size, grid.size, dtype=torch.float32, device=grid.device
     )
-    count = CPU_ROWS if grid.device.type == "cpu" else ACCELERATOR_ROWS
     groups: dict[str, list[int]] = {}
     for number, (_, _, values) in enumerate(rows):
         groups.setdefault(static_values(entry, values), []).append(number)
     for numbers in groups.values():
-        for start in range(0, len(numbers), count):
-            block = numbers[start : start + count]
-            padded = [rows[number] for number in block + block[:1] * (count - len(block))]
-            fields[block] = _call(entry, grid, key, padded)[: len(block)]
+        for start in range(0, len(numbers), block):
+            filled = numbers[start : start + block]
+            padded = [rows[number] for number in filled + filled[:1] * (block - len(filled))]
+            fields[filled] = _call(entry, grid, key, padded)[: len(filled)]
     return fields
 
 

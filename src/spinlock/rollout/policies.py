@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -63,7 +63,7 @@ class UpdatePolicy:
     constants: Mapping[str, float]
 
     @classmethod
-    def of(cls, name: str, values: Mapping[str, float]) -> "UpdatePolicy":
+    def of(cls, name: str, values: Mapping[str, Any]) -> "UpdatePolicy":
         """Return the policy of that name with its own constants among ``values``, or their defaults."""
         own = {key: values[key] for key in policies[name].options if key in values}
         return cls(name, policies[name].check_options(own))

@@ -71,7 +71,9 @@ class Worker:
         except EOFError:
             code = process.wait()
             if code > 0 and not self._leaving:
-                raise WorkerError(f"a worker could not start (code {code}); its own words stand above") from None
+                raise WorkerError(
+                    f"a worker could not start (code {code}); its own words stand above"
+                ) from None
             raise
         return process
 
@@ -130,7 +132,9 @@ def _receive(process: "subprocess.Popen[str]") -> Answer:
     return json.loads(line)
 
 
-def run_processes(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Generator[Outcome, None, None]:
+def run_processes(
+    job: Job, shards: Iterable[int], on_row: Callable[[], None]
+) -> Generator[Outcome, None, None]:
     """Yield the outcome of every shard, computed by ``job.workers`` processes.
 
     Closing the generator, or an exception in the caller, stops the workers and waits for them.
