@@ -89,7 +89,9 @@ def test_types_that_scale_with_the_state_do_not_see_its_unit(noise_type):
 def test_additive_types_do_not_see_the_state(noise_type):
     x = uneven_state()
     zero = torch.zeros_like(x)
-    assert torch.allclose(added(stream(noise_type=noise_type), x), added(stream(noise_type=noise_type), zero), atol=1e-5)
+    assert torch.allclose(
+        added(stream(noise_type=noise_type), x), added(stream(noise_type=noise_type), zero), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("noise_type", SCALED)
@@ -115,7 +117,15 @@ def test_no_scale_leaves_the_very_same_tensor(noise_type):
 
 @pytest.mark.parametrize(
     ("scale", "regime"),
-    [(0.0, "none"), (1e-9, "low"), (0.00999, "low"), (0.01, "medium"), (0.0999, "medium"), (0.1, "high"), (5.0, "high")],
+    [
+        (0.0, "none"),
+        (1e-9, "low"),
+        (0.00999, "low"),
+        (0.01, "medium"),
+        (0.0999, "medium"),
+        (0.1, "high"),
+        (5.0, "high"),
+    ],
 )
 def test_regimes_begin_at_their_edges(scale, regime):
     assert noise(noise_scale=scale).regime == regime
@@ -134,7 +144,9 @@ def test_regimes_begin_at_their_edges(scale, regime):
 )
 def test_variates_follow_their_law_and_not_another(noise_type, law, wrong, kurtosis):
     x = uneven_state()
-    values = added(stream(noise_type=noise_type), x if noise_type == "multiplicative" else torch.zeros_like(x))
+    values = added(
+        stream(noise_type=noise_type), x if noise_type == "multiplicative" else torch.zeros_like(x)
+    )
     if noise_type == "multiplicative":
         values = values[:, 2] * rms(x) / x[:, 2]
     flat = values.double().flatten().numpy()
@@ -173,7 +185,21 @@ def test_laplace_variates_are_those_of_the_numbered_words():
 
 # --- covariance on the torus ---
 
-LAGS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 3), (4, 0), (0, 6), (5, 5), (9, 2), (12, 12), (31, 0), (0, 29), (16, 16)]
+LAGS = [
+    (0, 0),
+    (1, 0),
+    (0, 1),
+    (1, 1),
+    (2, 3),
+    (4, 0),
+    (0, 6),
+    (5, 5),
+    (9, 2),
+    (12, 12),
+    (31, 0),
+    (0, 29),
+    (16, 16),
+]
 
 
 def direct_covariance(size, correlation, lag):
@@ -230,7 +256,9 @@ def test_measured_covariance_is_the_stated_one(noise_type, correlation):
     off, error = covariance_in_standard_errors(fields, lambda *lag: direct_covariance(32, correlation, lag))
     assert off < 4.5
     assert error < 0.02
-    wrong, _ = covariance_in_standard_errors(fields, lambda *lag: direct_covariance(32, correlation * 0.8, lag))
+    wrong, _ = covariance_in_standard_errors(
+        fields, lambda *lag: direct_covariance(32, correlation * 0.8, lag)
+    )
     assert wrong > 6
 
 
@@ -362,7 +390,8 @@ def test_places_have_sites_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("where", "step"), [({"realization": 2**16}, 0), ({"sample": 2**32}, 0), ({}, MAX_STEP), ({"sample": -1}, 0)]
+    ("where", "step"),
+    [({"realization": 2**16}, 0), ({"sample": 2**32}, 0), ({}, MAX_STEP), ({"sample": -1}, 0)],
 )
 def test_coordinates_that_do_not_fit_the_counter_are_refused(where, step):
     with pytest.raises(UsageError, match="out of range"):

@@ -33,7 +33,9 @@ def keyed_states(batch=1, channels=3, size=16, sample=0, seed=3):
 
 
 def operator(sample=0, seed=0, channels=3, precision="float32", **options):
-    return build("cnn", {**SMALL, **options}, channels=channels, seed=seed, sample=sample, precision=precision)
+    return build(
+        "cnn", {**SMALL, **options}, channels=channels, seed=seed, sample=sample, precision=precision
+    )
 
 
 def cnn_defaults():
@@ -58,16 +60,22 @@ class LayerNorm(nn.Module):
 class Reference(nn.Module):
     """The network of the documentation, built from torch.nn modules in float64, with an operator's weights."""
 
-    def __init__(self, network, *, normalization, activation, block, output_activation, padding_mode="circular"):
+    def __init__(
+        self, network, *, normalization, activation, block, output_activation, padding_mode="circular"
+    ):
         super().__init__()
         self.residual, self.bounded = block == "residual", output_activation == "tanh"
         self.activate = MODULES.get(activation, Sine)()
         self.steps = []
         for hidden in network.blocks:
             width, before, size, _ = hidden.weight.shape
-            convolution = nn.Conv2d(before, width, size, padding="same", padding_mode=padding_mode, bias=False)
+            convolution = nn.Conv2d(
+                before, width, size, padding="same", padding_mode=padding_mode, bias=False
+            )
             convolution.weight = nn.Parameter(hidden.weight.double(), requires_grad=False)
-            self.steps.append((convolution, torch_normalization(normalization, width), hidden.bias, hidden.shortcut))
+            self.steps.append(
+                (convolution, torch_normalization(normalization, width), hidden.bias, hidden.shortcut)
+            )
         self.read_out_weight, self.read_out_bias = network.weight.double(), network.bias.double()
 
     def forward(self, x):

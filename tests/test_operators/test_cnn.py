@@ -47,7 +47,9 @@ def test_every_option_is_tried():
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ALTERNATIVES.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in ALTERNATIVES.items() for value in values]
+)
 def test_every_option_changes_the_output(name, value, normalization):
     x = keyed_states(2)
     base = {"base_channels": 12, "normalization": normalization}
@@ -80,7 +82,12 @@ def test_same_as_a_network_of_torch_modules(activation, normalization, block):
 @pytest.mark.parametrize("output_activation", ["linear", "tanh"])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7, 15])
 def test_kernel_sizes_and_read_outs(kernel_size, output_activation):
-    options = {"normalization": "none", "activation": "gelu", "block": "conv", "output_activation": output_activation}
+    options = {
+        "normalization": "none",
+        "activation": "gelu",
+        "block": "conv",
+        "output_activation": output_activation,
+    }
     network = operator(kernel_size=kernel_size, gain=1.5, **options)
     assert network.blocks[0].weight.shape == (8, 3, kernel_size, kernel_size)
     x = keyed_states()
@@ -138,7 +145,9 @@ def test_gain_is_cancelled_by_normalization_except_in_the_read_out():
     x = keyed_states()
     quiet, loud = (operator(gain=gain, bias_scale=0.0, normalization="instance") for gain in (1.0, 3.0))
     assert close(loud(x), 3.0 * quiet(x), 1e-3)
-    free = [operator(gain=gain, bias_scale=0.0, normalization="none", activation="relu") for gain in (1.0, 3.0)]
+    free = [
+        operator(gain=gain, bias_scale=0.0, normalization="none", activation="relu") for gain in (1.0, 3.0)
+    ]
     assert close(free[1](x), 27.0 * free[0](x), 1e-3)
 
 
@@ -147,9 +156,16 @@ def test_gain_is_cancelled_by_normalization_except_in_the_read_out():
 
 @pytest.mark.parametrize("block", ["conv", "residual"])
 @pytest.mark.parametrize("schedule", ["constant", "doubling"])
-@pytest.mark.parametrize(("num_layers", "kernel_size", "channels", "size"), [(1, 3, 3, 16), (4, 5, 8, 20), (3, 1, 2, 32)])
+@pytest.mark.parametrize(
+    ("num_layers", "kernel_size", "channels", "size"), [(1, 3, 3, 16), (4, 5, 8, 20), (3, 1, 2, 32)]
+)
 def test_flops_formula_against_the_counter_of_torch(num_layers, kernel_size, channels, size, schedule, block):
-    options = {"num_layers": num_layers, "kernel_size": kernel_size, "channel_schedule": schedule, "block": block}
+    options = {
+        "num_layers": num_layers,
+        "kernel_size": kernel_size,
+        "channel_schedule": schedule,
+        "block": block,
+    }
     network = operator(channels=channels, **options)
     with FlopCounterMode(display=False) as counter:
         network(keyed_states(channels=channels, size=size))

@@ -26,7 +26,9 @@ def tensors(network):
 
 def test_building_twice_gives_the_same_bits_and_digest():
     first, second = operator(sample=3), operator(sample=3)
-    assert all(torch.equal(a, b) for a, b in zip(tensors(first).values(), tensors(second).values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(tensors(first).values(), tensors(second).values(), strict=True)
+    )
     assert operator_digest(first) == operator_digest(second)
 
 
@@ -38,7 +40,11 @@ def test_what_else_is_built_does_not_matter():
 
 
 def test_samples_and_seeds_differ_pairwise():
-    digests = {(seed, sample): operator_digest(operator(seed=seed, sample=sample)) for seed in (0, 1) for sample in range(40)}
+    digests = {
+        (seed, sample): operator_digest(operator(seed=seed, sample=sample))
+        for seed in (0, 1)
+        for sample in range(40)
+    }
     assert len(set(digests.values())) == 80
     table = torch.stack([operator(sample=sample).blocks[1].weight.flatten() for sample in range(24)])
     correlation = torch.corrcoef(table.double()) - torch.eye(24, dtype=torch.float64)
@@ -47,10 +53,14 @@ def test_samples_and_seeds_differ_pairwise():
 
 def test_weights_are_the_documented_numbers():
     """Normals of (seed, family) at (sample, site, layer), by the numpy generator and Box and Muller in float64."""
-    network = operator(seed=11, sample=6, channels=2, num_layers=2, base_channels=4, gain=1.5, activation="relu")
+    network = operator(
+        seed=11, sample=6, channels=2, num_layers=2, base_channels=4, gain=1.5, activation="relu"
+    )
     for layer, (before, square) in enumerate([(2, 1.0), (4, 0.5)]):
         weight = network.blocks[layer].weight
-        drawn = words(Key(11, "cnn"), Purpose.WEIGHTS, [6], weight.numel(), site=site_number("weight"), step=layer)
+        drawn = words(
+            Key(11, "cnn"), Purpose.WEIGHTS, [6], weight.numel(), site=site_number("weight"), step=layer
+        )
         u = (drawn.reshape(-1, 4) + 0.0) * 2.0**-32
         radius, angle = np.sqrt(-2 * np.log(u[:, :2] + 2.0**-33)), 2 * np.pi * u[:, 2:]
         normals = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)), axis=1).flatten()
@@ -123,7 +133,9 @@ def test_a_wider_first_block_begins_with_the_narrower_one():
 
 
 def test_unknown_family_names_the_near_miss():
-    with pytest.raises(UnknownNameError, match=r"unknown operator family 'cmn' \(did you mean 'cnn'\?\); known: cnn"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown operator family 'cmn' \(did you mean 'cnn'\?\); known: cnn"
+    ):
         build("cmn", {}, channels=3, seed=0, sample=0)
 
 
@@ -190,7 +202,9 @@ def variance_is(values, expected):
 @pytest.mark.parametrize("gain", [0.7, 1.0, 2.5])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 def test_weights_have_the_stated_variance(activation, gain):
-    network = operator(num_layers=3, base_channels=32, kernel_size=5, gain=gain, activation=activation, channels=32)
+    network = operator(
+        num_layers=3, base_channels=32, kernel_size=5, gain=gain, activation=activation, channels=32
+    )
     squares = [1.0] + [exact_moment(activation, 2)] * 3
     layers = [*(block.weight for block in network.blocks), network.weight]
     for weight, square in zip(layers, squares, strict=True):
@@ -205,7 +219,9 @@ def test_residual_weights_follow_the_signal():
     mean, square = exact_moment("relu", 1), 0.5
     first = Signal(mean / math.sqrt(2), (1 + square) / 2)
     second = Signal((first.mean + mean) / math.sqrt(2), (first.square + 2 * first.mean * mean + square) / 2)
-    for weight, signal in zip([network.blocks[1].weight, network.blocks[2].weight], [first, second], strict=True):
+    for weight, signal in zip(
+        [network.blocks[1].weight, network.blocks[2].weight], [first, second], strict=True
+    ):
         assert variance_is(weight, 1 / (weight[0].numel() * signal.square))
         assert not variance_is(weight, 1 / (weight[0].numel() * square))
     assert network.blocks[1].shortcut is None
@@ -214,7 +230,9 @@ def test_residual_weights_follow_the_signal():
 
 @pytest.mark.parametrize("scale", [0.05, 2.0])
 def test_biases_have_the_stated_spread(scale):
-    drawn = [operator(sample=sample, base_channels=64, num_layers=3, bias_scale=scale) for sample in range(10)]
+    drawn = [
+        operator(sample=sample, base_channels=64, num_layers=3, bias_scale=scale) for sample in range(10)
+    ]
     hidden = torch.cat([block.bias for network in drawn for block in network.blocks])
     assert variance_is(hidden, scale**2)
     assert variance_is(torch.cat([network.bias for network in drawn]), scale**2)
@@ -257,7 +275,9 @@ def test_other_gains_do_not_preserve_it(activation):
 
 @pytest.mark.parametrize("kernel_size", [3, 7])
 def test_the_kernel_size_does_not_matter(kernel_size):
-    measured = growth("relu", "conv", 1.0, samples=range(4), kernel_size=kernel_size, base_channels=64, num_layers=4)
+    measured = growth(
+        "relu", "conv", 1.0, samples=range(4), kernel_size=kernel_size, base_channels=64, num_layers=4
+    )
     assert 0.6 < measured < 1.6
 
 

@@ -8,7 +8,14 @@ from spinlock.numerics.random import normals_from_words, random_words
 from spinlock.operators import build
 from spinlock.rollout import UpdatePolicy, roll_out
 
-NOISE = ("noise_type", "noise_scale", "noise_location", "noise_schedule", "schedule_period", "spatial_correlation")
+NOISE = (
+    "noise_type",
+    "noise_scale",
+    "noise_location",
+    "noise_schedule",
+    "schedule_period",
+    "spatial_correlation",
+)
 NOISE_OPTIONS = (*NOISE, "dropout_rate")
 
 

@@ -67,7 +67,11 @@ def test_a_rollout_is_deterministic(options):
 
 
 def test_seed_and_sample_act():
-    results = [run(network(), noise_scale=0.3, seed=seed, sample=sample).final for seed in (0, 1) for sample in (0, 1)]
+    results = [
+        run(network(), noise_scale=0.3, seed=seed, sample=sample).final
+        for seed in (0, 1)
+        for sample in (0, 1)
+    ]
     assert all(not torch.allclose(a, b, atol=1e-2) for i, a in enumerate(results) for b in results[:i])
 
 
@@ -83,7 +87,13 @@ def test_realizations_are_equal_without_noise_and_different_with_it():
 def test_realizations_of_independent_noise_are_independent(location):
     initial = torch.zeros(4, 64, 64)
     result = run(
-        scaled(0.5), initial=initial, steps=6, realizations=8, noise_scale=1.0, noise_location=location, keep=[]
+        scaled(0.5),
+        initial=initial,
+        steps=6,
+        realizations=8,
+        noise_scale=1.0,
+        noise_location=location,
+        keep=[],
     )
     table = result.final.flatten(1).double()
     correlation = torch.corrcoef(table) - torch.eye(8, dtype=torch.float64)
@@ -172,7 +182,10 @@ def test_frames_that_do_not_exist_are_refused(keep):
     ("counts", "message"),
     [
         ({"steps": 0}, "num_timesteps = 0 is not allowed"),
-        ({"steps": MAX_STEP}, rf"num_timesteps = {MAX_STEP} is not allowed: it must be in \[1, {MAX_STEP - 1}\]"),
+        (
+            {"steps": MAX_STEP},
+            rf"num_timesteps = {MAX_STEP} is not allowed: it must be in \[1, {MAX_STEP - 1}\]",
+        ),
         ({"realizations": 0}, "num_realizations = 0 is not allowed"),
         ({"realizations": MAX_REALIZATION}, "num_realizations = 65536 is not allowed"),
     ],

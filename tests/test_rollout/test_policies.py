@@ -78,9 +78,13 @@ def test_policies_differ_in_more_than_their_names():
     assert not any(torch.allclose(finals[k], finals[k - 1], atol=1e-2) for k in range(3))
 
 
-@pytest.mark.parametrize(("policy", "constant", "values"), [("residual", "dt", (0.01, 0.2)), ("convex", "alpha", (0.2, 0.6))])
+@pytest.mark.parametrize(
+    ("policy", "constant", "values"), [("residual", "dt", (0.01, 0.2)), ("convex", "alpha", (0.2, 0.6))]
+)
 def test_constants_act(policy, constant, values):
-    finals = [run(Stub(torch.sin), policy=policy, realizations=1, **{constant: value}).final for value in values]
+    finals = [
+        run(Stub(torch.sin), policy=policy, realizations=1, **{constant: value}).final for value in values
+    ]
     assert not torch.allclose(*finals, atol=1e-2)
 
 
@@ -89,10 +93,17 @@ def test_explicit_euler_has_order_one():
     initial = torch.ones(1, 16, 16)
     decay = Stub(lambda x: -x)
     errors = [
-        abs(float(run(decay, initial=initial, policy="residual", dt=1 / n, steps=n, realizations=1).final.mean()) - math.exp(-1))
+        abs(
+            float(
+                run(decay, initial=initial, policy="residual", dt=1 / n, steps=n, realizations=1).final.mean()
+            )
+            - math.exp(-1)
+        )
         for n in (20, 40, 80)
     ]
-    assert [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)] == pytest.approx([1.0, 1.0], abs=0.05)
+    assert [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)] == pytest.approx(
+        [1.0, 1.0], abs=0.05
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,9 @@ def test_noise_on_the_state_reaches_the_operator_and_not_the_carried_state(polic
     forgetful = Stub(torch.zeros_like)
     noisy = run(forgetful, policy=policy, noise_scale=1.0)
     assert torch.equal(noisy.frames, run(forgetful, policy=policy).frames)
-    assert not torch.equal(noisy.frames, run(forgetful, policy=policy, noise_scale=1.0, noise_location="output").frames)
+    assert not torch.equal(
+        noisy.frames, run(forgetful, policy=policy, noise_scale=1.0, noise_location="output").frames
+    )
 
 
 def test_the_operator_s_output_is_not_changed_in_place():
@@ -140,7 +153,9 @@ def test_the_operator_s_output_is_not_changed_in_place():
 
 def test_options_of_a_rollout():
     options = policy_options()
-    assert list(options["update_policy"].choices) == list(policies) == ["autoregressive", "convex", "residual"]
+    assert (
+        list(options["update_policy"].choices) == list(policies) == ["autoregressive", "convex", "residual"]
+    )
     assert set(options) == {"update_policy", "dt", "alpha"}
     for name, policy in {"dt": "residual", "alpha": "convex"}.items():
         assert (options[name].when.option, options[name].when.values) == ("update_policy", (policy,))
@@ -153,7 +168,9 @@ def test_a_policy_takes_its_own_constants_and_their_defaults():
 
 
 def test_bad_policies_and_constants_are_refused():
-    with pytest.raises(UnknownNameError, match=r"unknown update policy 'convexe' \(did you mean 'convex'\?\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown update policy 'convexe' \(did you mean 'convex'\?\)"
+    ):
         UpdatePolicy.of("convexe", {})
     with pytest.raises(OptionError, match=r"alpha = 1.5 is not allowed: it must be a number in \[0, 1\]"):
         UpdatePolicy.of("convex", {"alpha": 1.5})

@@ -28,7 +28,7 @@ exit codes: 0 done, 1 failed or found invalid, 2 bad usage or configuration, 130
 class Parser(argparse.ArgumentParser):
     """An argument parser that names the near miss of an unknown option, command or choice."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Refuse unknown options first: argparse would name a missing option before a misspelt one."""
         given = sys.argv[1:] if args is None else args
         if self._subparsers is None:
@@ -42,12 +42,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message with a near miss, if there is one, and exit with code 2."""
-        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        wrong = re.search(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
         if wrong is not None:
-            known = [word.strip("' ") for word in wrong[2].split(",")]
-            message = _unknown(
-                message.split(":", maxsplit=1)[0].removeprefix("argument ").lower(), wrong[1], known
-            )
+            known = [word.strip("' ") for word in wrong[3].split(",")]
+            message = _unknown(wrong[1].lower(), wrong[2], known)
         elif message.startswith("unrecognized arguments: "):
             message = _unknown("argument", message.partition(": ")[2], self._option_string_actions)
         self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
@@ -131,7 +129,6 @@ def _guarded(module: Any, options: argparse.Namespace) -> int:
     try:
         code = int(module.run(options) or 0)
         sys.stdout.flush()
-        return code
     except SpinlockError as error:
         _tell(options, str(error))
         return error.exit_code
@@ -148,6 +145,7 @@ def _guarded(module: Any, options: argparse.Namespace) -> int:
         hint = "" if options.verbose else " Run again with --verbose for the traceback, and report it."
         _tell(options, f"unexpected {type(error).__name__}: {error}.{hint}")
         return 1
+    return code
 
 
 def _tell(options: argparse.Namespace, message: str) -> None:

@@ -6,12 +6,18 @@ Importing this package is cheap; the catalogues (and with them torch) are import
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spinlock.config.json_schema import config_schema
     from spinlock.config.load import config_from_stored, load_config
     from spinlock.config.model import Config
 
-__all__ = ["Config", "config_from_stored", "load_config"]
+__all__ = ["Config", "config_from_stored", "config_schema", "load_config"]
 
-_HOMES = {"load_config": "load", "config_from_stored": "load", "Config": "model"}
+_HOMES = {
+    "Config": "model",
+    "config_from_stored": "load",
+    "config_schema": "json_schema",
+    "load_config": "load",
+}
 
 
 def __getattr__(name: str) -> Any:

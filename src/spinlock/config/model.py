@@ -4,9 +4,11 @@
 the ``execution`` of the run, or a ``label``. Content and layout make up the plan's digest.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from spinlock.config.values import Device, Devices, OutputPath, StoragePrecision, Trajectories, Workers
 
 Affects = Literal["content", "layout", "execution", "label"]
 
@@ -121,30 +123,6 @@ class Sampling(Section):
     )
 
 
-def _count_or_auto(value: Any) -> Any:
-    if value == "auto" or (type(value) is int and value >= 1):
-        return value
-    raise ValueError(f"{value!r} is not allowed: it must be auto or an integer of at least 1")
-
-
-def _device(value: Any) -> Any:
-    if isinstance(value, str):
-        name, _, number = value.partition(":")
-        if value in ("auto", "cpu", "cuda"):
-            return value
-        if name == "cuda" and number.isdecimal():
-            return f"cuda:{int(number)}"
-    raise ValueError(f"{value!r} is not allowed: it must be auto, cpu, cuda or cuda:<number>")
-
-
-def _devices(value: Any) -> Any:
-    if value == "auto":
-        return value
-    if isinstance(value, list) and value:
-        return [_device(f"cuda:{v}" if type(v) is int and v >= 0 else v) for v in value]
-    raise ValueError(f"{value!r} is not allowed: it must be auto or a list of GPU numbers and device names")
-
-
 class Parallelism(Section):
     """Who does the work."""
 
@@ -177,30 +155,6 @@ class InputGeneration(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _trajectories(value: Any) -> Any:
-    if value in ("none", "all"):
-        return value
-    if (
-        isinstance(value, dict)
-        and set(value) == {"every"}
-        and type(value["every"]) is int
-        and value["every"] >= 1
-    ):
-        return value
-    raise ValueError(f"{value!r} is not allowed: it must be none, all or {{every: k}} with k of at least 1")
-
-
-def _storage_precision(value: Any) -> Any:
-    if value in ("float32", "float16"):
-        return value
-    name, _, bits = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if name == "bitround" and bits.isdecimal() and 1 <= int(bits) <= 22:
-        return f"bitround:{int(bits)}"
-    raise ValueError(
-        f"{value!r} is not allowed: it must be float32, float16 or bitround:<kept mantissa bits, 1 to 22>"
-    )
-
-
 class Simulation(Section):
     """What is rolled out, and on what."""
 
@@ -231,25 +185,16 @@ class Storage(Section):
     precision: StoragePrecision = affecting(
         "content", default="float32", description="float32, float16 or bitround:<kept mantissa bits>."
     )
-    trajectories: Annotated[dict[str, int] | Literal["none", "all"], BeforeValidator(_trajectories)] = (
-        affecting(
-            "content", default="none", description="Frames stored beside the last: none, all or {every: k}."
-        )
+    trajectories: Trajectories = affecting(
+        "content", default="none", description="Frames stored beside the last: none, all or {every: k}."
     )
 
 
 class Dataset(Section):
     """Where the dataset goes, and how."""
 
-    output_path: str = affecting("execution", min_length=1, description="The file to make, ending in .h5.")
+    output_path: OutputPath = affecting("execution", description="The file to make, ending in .h5.")
     storage: Storage = affecting("layout", default=Storage(), description="How the arrays are stored.")
-
-    @field_validator("output_path")
-    @classmethod
-    def _is_hdf5(cls, value: str) -> str:
-        if not value.endswith((".h5", ".hdf5")):
-            raise ValueError(f"{value!r} must end in .h5 or .hdf5, the format of the dataset")
-        return value
 
 
 class Config(Section):

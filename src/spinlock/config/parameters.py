@@ -44,3 +44,15 @@ def _common(one: Option, other: Option) -> Option:
         return replace(one, choices=tuple(c for c in one.choices if c in other.choices))
     low, high = max(one.number.low, other.number.low), min(one.number.high, other.number.high)
     return replace(one, number=replace(one.number, low=low, high=high))
+
+
+def sampling_types(option: Option) -> tuple[str, ...]:
+    """Return the types that a sampled parameter may have; of odd integers only single ones can be chosen."""
+    if isinstance(option.number, Integer) and option.number.odd:
+        return ("choice",)
+    return {
+        "integer": ("integer", "choice"),
+        "real": ("continuous", "integer", "choice"),
+        "choice": ("choice",),
+        "boolean": ("boolean", "choice"),
+    }[option.kind]

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from spinlock.config.faults import unknown_key
 from spinlock.config.model import InputGeneration, ParameterConfig, Storage
-from spinlock.config.parameters import DEFAULT_FAMILY, HEADINGS, known_parameters
+from spinlock.config.parameters import DEFAULT_FAMILY, HEADINGS, known_parameters, sampling_types
 from spinlock.config.yaml_source import Fault, Location
 from spinlock.errors import OptionError
 from spinlock.initial_conditions.mixture import MixtureError, parse_mixture
 from spinlock.operators import families
-from spinlock.registry import Integer, Option, near_miss
+from spinlock.registry import Option, near_miss
 from spinlock.sampling import Parameter
 from spinlock.storage.codecs import find_codec
 
@@ -98,11 +98,6 @@ def _parameter_faults(name: str, written: Written, known: Mapping[str, Option]) 
         return
     if parameter is None:
         return
-    if parameter.type == "integer" and isinstance(option.number, Integer) and option.number.odd:
-        yield Fault(
-            (*location, "type"), "this parameter takes odd values only: write `type: choice, choices: [3, 5]`"
-        )
-        return
     if (fault := _wrong_type(parameter, option)) is not None:
         yield Fault((*location, "type"), fault)
         return
@@ -122,12 +117,7 @@ def _parameter_faults(name: str, written: Written, known: Mapping[str, Option]) 
 
 
 def _wrong_type(parameter: ParameterConfig, option: Option) -> str | None:
-    allowed = {
-        "integer": ("integer", "choice"),
-        "real": ("continuous", "integer", "choice"),
-        "choice": ("choice",),
-        "boolean": ("boolean", "choice"),
-    }[option.kind]
+    allowed = sampling_types(option)
     if parameter.type in allowed:
         return None
     return f"{parameter.type} does not suit {option.name}, {option.allowed()}: write `type: {allowed[0]}`"

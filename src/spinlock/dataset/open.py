@@ -65,8 +65,8 @@ def complete_file(path: str | Path) -> DatasetFile:
 class Dataset:
     """A complete dataset, opened for reading; `open_dataset` makes one.
 
-    ``len(ds)``, ``ds[i]`` and iteration give its rows; ``ds.operator(i)`` and ``ds.rollout(i)`` make again what row
-    i was made of. It pickles, and each process opens the file for itself.
+    ``len(ds)``, ``ds[i]`` and iteration give its rows; ``ds.operator(i)`` and ``ds.rollout(i)`` make again
+    what row i was made of. It pickles, and each process opens the file for itself; threads may share it.
     """
 
     def __init__(self, path: str | Path) -> None:

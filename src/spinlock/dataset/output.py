@@ -1,4 +1,4 @@
-"""The output path: may a dataset be made there, and is there room?"""
+"""The output path: whether a dataset may be made there, and whether there is room."""
 
 import os
 from pathlib import Path

@@ -37,8 +37,8 @@ def refuse_mixing(receipts: Iterable[Receipt], devices: Sequence[torch.device]) 
     if differing:
         raise UsageError(
             "this dataset would mix environments, which changes its last bits "
-            f"({'; '.join(differing)}). Go on where it was begun, begin again with --fresh, or accept it with "
-            "--allow-mixed"
+            f"({'; '.join(differing)}). Go on where it was begun, begin again with --fresh, or accept it "
+            "with --allow-mixed"
         )
 
 

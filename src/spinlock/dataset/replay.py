@@ -1,8 +1,8 @@
 """Replay: make rows again and compare them with what is stored.
 
-In the environment that made the dataset every number must be equal to the last bit. Elsewhere the draw must be
-exact, inputs agree within 1e-5 and outputs within 1e-6·e^{λT}, as rms of the difference over rms of the field;
-where that exceeds 0.1 the outputs of a row are *not comparable*.
+In the environment that made the dataset every number must be equal to the last bit. Elsewhere the draw must
+be exact, inputs agree within 1e-5 and outputs within 1e-6·e^{λT}, as rms of the difference over rms of the
+field; where that exceeds 0.1 the outputs of a row are *not comparable*.
 """
 
 import math

@@ -45,7 +45,7 @@ class Report:
 def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 0) -> Report:
     """Return a report on a dataset: all checksums, the checks named, and ``replay`` rows made again.
 
-    Damage is reported, not raised. On a damaged file the other checks would only repeat it, so they are left out.
+    Damage is reported, not raised. On a damaged file the other checks would only repeat it and are left out.
     """
     report = Report(str(path))
     report.checked.append("checksums")

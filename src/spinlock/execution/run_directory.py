@@ -97,7 +97,8 @@ class RunDirectory:
         if found != self.plan.digest:
             raise UsageError(
                 f"{self.path} holds partial work of another plan ({found[:12]}…, this one is "
-                f"{self.plan.digest[:12]}…): finish that one, choose another --output, or drop it with --fresh"
+                f"{self.plan.digest[:12]}…): finish that one, choose another --output, or drop it "
+                "with --fresh"
             )
 
     def _description(self) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class RunDirectory:
 
 
 def remove_finished_work(output: Path, plan: Plan) -> None:
-    """Remove the work of a plan whose dataset is complete: a run that ended between the two left it behind."""
+    """Remove the work of a plan whose dataset is complete, which a run killed between the two left behind."""
     run = RunDirectory(output, plan)
     if run.path.is_dir():
         with suppress(SpinlockError), run:

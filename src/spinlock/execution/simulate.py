@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spinlock.execution.plan import Draw, Plan
 from spinlock.initial_conditions import generate
 from spinlock.numerics.threads import single_thread
-from spinlock.operators import build, operator_digest
+from spinlock.operators import Operator, build, operator_digest
 from spinlock.rollout import Rollout, roll_out
 from spinlock.storage import Row
 
@@ -78,7 +78,7 @@ def simulate(
         operator = build_operator(plan, draw, device)
         initial, ic_options = initial_condition(plan, draw, device)
         rollout = roll_out(
-            operator,
+            cast("Operator", operator),
             initial,
             policy=draw.policy,
             noise=draw.noise,

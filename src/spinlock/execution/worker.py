@@ -1,8 +1,8 @@
-"""A worker process: reads one job, then shard numbers, from its standard input; answers on its standard output.
+"""A worker process: reads one job, then shard numbers, from standard input; answers on standard output.
 
 A job is the configuration, the plan's digest, the run directory and a device, as one line of JSON; the worker
-makes the plan anew and refuses another digest. It ignores SIGINT (the driver decides), and leaves when the pipe
-closes: a worker never outlives its driver by more than a step.
+makes the plan anew and refuses another digest. It ignores SIGINT (the driver decides), and leaves when the
+pipe closes: a worker never outlives its driver by more than a step.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spinlock.storage import Receipt
 
 HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Signals the driver starts a worker with blocked, so that none arrives before the worker knows what to do."""
+"""Signals a worker is started with blocked, so that none arrives before it knows what to do."""
 
 Lines = queue.SimpleQueue[str | None]
 
@@ -90,7 +90,7 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
 
 
 def _attempt(work: "Callable[[], Receipt]") -> dict[str, Any] | None:
-    """Return the answer for one shard: its receipt, or what went wrong; None where it was given up to leave."""
+    """Return the answer for one shard: its receipt, or what went wrong; None if it was given up to leave."""
     from spinlock.errors import StorageError
     from spinlock.execution.shard import CancelledError
 

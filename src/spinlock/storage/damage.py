@@ -23,5 +23,5 @@ class Damage:
 
     def __str__(self) -> str:
         """Return the fault in one line."""
-        place = self.array or "file"
-        return f"{place}: {self.what}" if self.row is None else f"{place}, row {self.row}: {self.what}"
+        place = self.array or "the file:"
+        return f"{place} {self.what}" if self.row is None else f"{place}, row {self.row}: {self.what}"

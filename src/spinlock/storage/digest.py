@@ -15,7 +15,16 @@ import numpy as np
 from spinlock.errors import StorageError
 from spinlock.storage.schema import CHECKSUMS, checksum_path
 from spinlock.storage.tree import write_attribute
-from spinlock.storage.walk import H5_ERRORS, Object, attribute_text, group, is_chunked, is_scale, walk
+from spinlock.storage.walk import (
+    H5_ERRORS,
+    Object,
+    attribute_text,
+    error_text,
+    group,
+    is_chunked,
+    is_scale,
+    walk,
+)
 
 BLOCK_BYTES = 2**22
 DIGEST, OBJECTS = "digest", "objects"
@@ -29,9 +38,8 @@ def object_digests(file: h5py.File) -> dict[str, str]:
 def seal(file: h5py.File) -> str:
     """Compute the digest of a complete file, store it at ``/metadata/checksums`` and return it."""
     objects = object_digests(file)
-    listing = _listing(objects)
-    digest = hashlib.sha256(listing.encode()).hexdigest()
-    write_attribute(group(file, CHECKSUMS), OBJECTS, listing)
+    digest = _digest(objects)
+    write_attribute(group(file, CHECKSUMS), OBJECTS, _listing(objects))
     write_attribute(group(file, CHECKSUMS), DIGEST, digest)
     return digest
 
@@ -43,26 +51,33 @@ def read_digest(file: h5py.File) -> str:
 
 def digest_faults(file: h5py.File) -> dict[str, str]:
     """Return the objects that are not as they were sealed, and what is wrong; empty for a sound file."""
-    stored_digest = read_digest(file)
+    faults: dict[str, str] = {}
+    objects: dict[str, str] = {}
+    for path, item in walk(file, lambda path, what: faults.__setitem__(path or "/", what)):
+        try:
+            objects[path or "/"] = _object_digest(file, path, item)
+        except StorageError as error:
+            faults[path or "/"] = str(error)
+        except H5_ERRORS as error:
+            faults[path or "/"] = f"cannot be read ({error_text(error)})"
     listing = attribute_text(group(file, CHECKSUMS), OBJECTS)
-    objects = object_digests(file)
-    if (
-        hashlib.sha256(_listing(objects).encode()).hexdigest() == stored_digest
-        and _listing(objects) == listing
-    ):
+    if not faults and _listing(objects) == listing and _digest(objects) == read_digest(file):
         return {}
     try:
         stored = dict(json.loads(listing))
     except (ValueError, TypeError):
-        return {CHECKSUMS: "the list of checksums is damaged"}
-    faults = {
-        path: "its content changed since it was written"
-        for path in objects
-        if stored.get(path, "") != objects[path]
-    }
-    faults |= {path: "it was added since the file was written" for path in objects if path not in stored}
-    faults |= {path: "it was removed since the file was written" for path in stored if path not in objects}
-    return faults or {CHECKSUMS: "the digest is damaged"}
+        return faults | {CHECKSUMS: "holds a damaged list of checksums"}
+    changed = [path for path in objects if path in stored and stored[path] != objects[path]]
+    return (
+        dict.fromkeys(changed, "changed since it was written")
+        | {path: "was added since the file was written" for path in objects if path not in stored}
+        | {path: "was removed since the file was written" for path in stored if path not in objects}
+        | faults
+    ) or {CHECKSUMS: "holds a damaged digest"}
+
+
+def _digest(objects: dict[str, str]) -> str:
+    return hashlib.sha256(_listing(objects).encode()).hexdigest()
 
 
 def _listing(objects: dict[str, str]) -> str:
@@ -127,29 +142,24 @@ def _hash_values(hasher: Any, file: h5py.File, path: str, array: h5py.Dataset) -
     """Add the values of an array in blocks of bounded size; chunked ones are covered by their checksums."""
     if is_chunked(array):
         if checksum_path(path) not in file:
-            raise StorageError(f"{path} is chunked and has no checksums")
+            raise StorageError("is chunked and has no checksums")
         return
     if is_scale(array):
         if array.id.get_storage_size():
-            raise StorageError(f"{path} names a dimension and should hold no values")
+            raise StorageError("names a dimension and should hold no values")
         return
-    check_allocated(file, path, array)
-    rows = array.shape[0] if array.shape else 0
+    check_allocated(file, array)
+    rows = array.shape[0]
     step = max(1, BLOCK_BYTES // max(1, array.nbytes // max(1, rows)))
     for first in range(0, rows if array.nbytes else 0, step):
         hasher.update(np.ascontiguousarray(array[first : first + step]).view(np.uint8).data)
 
 
-def check_allocated(file: h5py.File, path: str, array: h5py.Dataset) -> None:
+def check_allocated(file: h5py.File, array: h5py.Dataset) -> None:
     """Raise `StorageError` unless an array stored in one piece has as many bytes as its shape says.
 
     So no claim about a size is believed before the file holds that much.
     """
-    try:
-        stored, available = array.id.get_storage_size(), file.id.get_filesize()
-    except H5_ERRORS as error:
-        raise StorageError(f"{path} cannot be read ({error})") from error
-    if not array.shape or stored != array.nbytes or stored > available:
-        raise StorageError(
-            f"{path} holds {stored} bytes where its shape {array.shape} asks for {array.nbytes}"
-        )
+    stored = array.id.get_storage_size()
+    if not array.shape or stored != array.nbytes or stored > file.id.get_filesize():
+        raise StorageError(f"holds {stored} bytes where its shape {array.shape} asks for {array.nbytes}")

@@ -15,7 +15,7 @@ from spinlock.storage.digest import check_allocated, digest_faults
 from spinlock.storage.heaps import heaps_are_sound
 from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes, field_arrays
 from spinlock.storage.tree import HEAPS, array_dtype, array_filters
-from spinlock.storage.walk import H5_ERRORS, attribute_text, dataset, group, walk
+from spinlock.storage.walk import H5_ERRORS, attribute_text, dataset, error_text, group, walk
 
 REMEDY = (
     "generate it again (`spinlock generate`), or copy it again if it came from elsewhere; "
@@ -23,8 +23,10 @@ REMEDY = (
 )
 
 
-def refuse(path: Path, reason: object) -> StorageError:
+def refuse(path: Path, reason: Exception | str) -> StorageError:
     """Return the error for a file that must not be read: where, why, and what to do."""
+    if isinstance(reason, Exception) and not isinstance(reason, StorageError):
+        reason = f"HDF5 cannot read it ({error_text(reason)})"
     return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {REMEDY}")
 
 
@@ -40,7 +42,7 @@ def open_h5(path: Path) -> h5py.File:
     except H5_ERRORS as error:
         if isinstance(error, PermissionError):
             raise StorageError(f"{path} may not be read: change its permissions") from error
-        raise refuse(path, _reason(path, str(error))) from error
+        raise refuse(path, _reason(path, error_text(error))) from error
 
 
 def _reason(path: Path, message: str) -> str:
@@ -56,15 +58,13 @@ def _reason(path: Path, message: str) -> str:
 
 
 def read_layout(file: h5py.File) -> Layout:
-    """Return the layout that a file declares, after looking that nothing in it leads outside or astray.
+    """Return the layout that a file declares, after looking that its references do not lead astray.
 
     Raises
     ------
     StorageError
-        Where the file has none, or an object in it is not allowed.
+        Where the file has none.
     """
-    for _ in walk(file):
-        pass
     if "metadata" not in file:
         raise StorageError("it has no /metadata: another program made it")
     if not heaps_are_sound(Path(file.filename), attribute_text(group(file, CHECKSUMS), HEAPS)):
@@ -73,77 +73,75 @@ def read_layout(file: h5py.File) -> Layout:
 
 
 def sound_layout(file: h5py.File) -> Layout:
-    """Return the layout of a file whose structure, digest and number of chunks are right.
+    """Return the layout of a file whose objects, structure, digest and number of chunks are right.
 
     Raises
     ------
     StorageError
         For the first fault, naming the array.
     """
+    for _ in walk(file):
+        pass
     layout = read_layout(file)
     for path, what in chain(structure_faults(file, layout), _digest_faults(file), count_faults(file, layout)):
-        raise StorageError(f"{path}: {what}")
+        raise StorageError(f"{path} {what}")
     return layout
 
 
 def _digest_faults(file: h5py.File) -> Iterator[tuple[str, str]]:
-    for path, what in digest_faults(file).items():
-        yield path.strip("/") or "/", what
+    yield from digest_faults(file).items()
 
 
 def structure_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for each array that is not as the layout declares it."""
     for name, size in dimension_sizes(layout).items():
-        scale = file.get(name)
-        if not isinstance(scale, h5py.Dataset) or scale.shape != (size,):
-            yield name, f"the axis is missing or not of length {size}"
+        if name not in file or dataset(file, name).shape != (size,):
+            yield name, f"is missing, or no axis of length {size}"
     for spec in arrays(layout):
-        fault = _array_fault(file, layout, spec)
-        if fault:
-            yield spec.path, fault
+        try:
+            _check_array(file, layout, spec)
+        except StorageError as error:
+            yield spec.path, str(error)
+        except H5_ERRORS as error:
+            yield spec.path, f"cannot be read ({error_text(error)})"
 
 
-def _array_fault(file: h5py.File, layout: Layout, spec: ArraySpec) -> str | None:
-    array = file.get(spec.path)
-    if not isinstance(array, h5py.Dataset):
-        return "it is missing"
+def _check_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> None:
+    if spec.path not in file:
+        raise StorageError("is missing")
+    array = dataset(file, spec.path)
     creation = array.id.get_create_plist()
     filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
-    wanted = [number for number, _ in array_filters(layout, spec)]
     for what, found, expected in (
         ("shape", array.shape, spec.shape),
         ("type", array.dtype, array_dtype(spec)),
         ("chunks", array.chunks, spec.chunks),
-        ("filters", filters, wanted),
+        ("filters", filters, [number for number, _ in array_filters(layout, spec)]),
     ):
         if found != expected:
-            return f"its {what} is {found}, the layout says {expected}"
+            raise StorageError(f"has the {what} {found}, the layout says {expected}")
     if spec.chunks is None:
-        try:
-            check_allocated(file, spec.path, array)
-        except StorageError as error:
-            return str(error)
-    return None
+        check_allocated(file, array)
 
 
 def grid_faults(grids: NDArray[np.int32], layout: Layout) -> Iterator[tuple[int, str]]:
     """Yield (row, what) for each row whose native grid is none of the layout's."""
     for row in np.flatnonzero(~np.isin(grids, layout.grids)):
-        yield int(row), f"{grids[row]} is none of the grids {list(layout.grids)}"
+        yield int(row), f"holds {grids[row]}, none of the grids {list(layout.grids)}"
 
 
 def count_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for each field that does not store as many chunks as its rows' grids need."""
     grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
     for row, what in grid_faults(grids, layout):
-        yield "metadata/grid_sizes", f"row {row}: {what}"
+        yield "metadata/grid_sizes", f"row {row} {what}"
         return
     sizes, counts = np.unique(grids, return_counts=True)
     for spec in field_arrays(layout):
         needed = sum(int(n) * chunks_in_row(spec, int(g)) for g, n in zip(sizes, counts, strict=True))
         stored = dataset(file, spec.path).id.get_num_chunks()
         if stored != needed:
-            yield spec.path, f"it stores {stored} chunks where its rows need {needed}"
+            yield spec.path, f"stores {stored} chunks where its rows need {needed}"
 
 
 def same_file(path: Path) -> tuple[int, int, int]:

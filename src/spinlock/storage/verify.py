@@ -24,7 +24,7 @@ from spinlock.storage.schema import (
     field_arrays,
     row_tables,
 )
-from spinlock.storage.walk import H5_ERRORS, dataset
+from spinlock.storage.walk import H5_ERRORS, dataset, error_text
 
 
 def verify(path: Path) -> list[Damage]:
@@ -44,31 +44,34 @@ def verify(path: Path) -> list[Damage]:
         except StorageError as error:
             damage.append(Damage("", None, str(error)))
         except H5_ERRORS as error:
-            damage.append(Damage("", None, f"HDF5 cannot read it ({error})"))
+            damage.append(Damage("", None, f"HDF5 cannot read it ({error_text(error)})"))
     return damage
 
 
 def file_damage(file: h5py.File) -> Iterator[Damage]:
     """Yield all damage of an open file; may raise where it is too damaged to go on."""
     layout = read_layout(file)
-    faults = [Damage(path, None, what) for path, what in structure_faults(file, layout)]
-    yield from faults
-    if faults:
-        return
-    changed = digest_faults(file)
-    yield from (Damage(path.strip("/"), None, what) for path, what in changed.items())
-    if any(spec.path in changed for spec in row_tables(layout)) or ROW_CHECKSUMS in changed:
-        tables = _named(layout, changed)
-        yield from (Damage(tables, row, "a table entry changed") for row in changed_rows(file, layout))
-    grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
-    yield from (Damage("metadata/grid_sizes", row, what) for row, what in grid_faults(grids, layout))
-    for spec in field_arrays(layout):
-        yield from chunk_damage(file, spec, grids, layout.grids)
+    faults = digest_faults(file) | dict(structure_faults(file, layout))
+    yield from (Damage(path, None, what) for path, what in faults.items())
+    tables = [spec.path for spec in row_tables(layout)]
+    suspects = [path for path in (*tables, ROW_CHECKSUMS) if path in faults]
+    if suspects:
+        yield from _table_damage(file, layout, ", ".join(suspects))
+    if "metadata/grid_sizes" not in faults:
+        grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
+        yield from (Damage("metadata/grid_sizes", row, what) for row, what in grid_faults(grids, layout))
+        for spec in field_arrays(layout):
+            if spec.path in file and checksum_path(spec.path) in file:
+                yield from chunk_damage(file, spec, grids, layout.grids)
 
 
-def _named(layout: Layout, changed: dict[str, str]) -> str:
-    tables = [spec.path for spec in row_tables(layout) if spec.path in changed]
-    return ", ".join(tables or [ROW_CHECKSUMS])
+def _table_damage(file: h5py.File, layout: Layout, suspects: str) -> Iterator[Damage]:
+    try:
+        yield from (
+            Damage(suspects, row, "changed since it was written") for row in changed_rows(file, layout)
+        )
+    except (StorageError, *H5_ERRORS):
+        return  # a table that cannot be read is reported already
 
 
 def changed_rows(file: h5py.File, layout: Layout) -> Iterator[int]:

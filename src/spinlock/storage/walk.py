@@ -1,6 +1,6 @@
 """Everything an HDF5 file holds: groups and arrays that stand in the file itself, nothing hidden."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -29,52 +29,84 @@ H5_ERRORS = (
 ALLOWED_FILTERS = (SHUFFLE_FILTER, DEFLATE_FILTER, BLOSC_FILTER, ZSTD_FILTER)
 
 
-def walk(file: h5py.File) -> Iterator[tuple[str, Object]]:
+Fault = Callable[[str, str], None]
+"""Called with the path of an object that is not allowed or cannot be read, and what is wrong."""
+
+
+def refuse_fault(path: str, what: str) -> None:
+    """Raise `StorageError` for the fault."""
+    raise StorageError(f"{path or '/'} {what}")
+
+
+def walk(file: h5py.File, fault: Fault = refuse_fault) -> Iterator[tuple[str, Object]]:
     """Yield every object as (path without leading slash, object), sorted by path, the root as ``""``.
+
+    Nothing outside the file is ever opened. A fault is: a soft or external link, a second link to one object,
+    a named type, an array whose values stand outside the file or in a form that Spinlock does not write, and
+    what HDF5 cannot read.
 
     Raises
     ------
     StorageError
-        For a soft or external link, a second link to one object, a named type, and an array whose values
-        stand outside the file or in a form that Spinlock does not write: nothing outside is ever opened.
+        For the first fault, unless ``fault`` does otherwise; the object is then left out.
     """
-    yield from _walk(group(file, "/"), "", set())
+    yield from _walk(group(file, "/"), "", set(), fault)
 
 
-def _walk(parent: h5py.Group, path: str, seen: set[int]) -> Iterator[tuple[str, Object]]:
-    seen.add(h5o.get_info(parent.id).addr)
+def _walk(parent: h5py.Group, path: str, seen: set[int], fault: Fault) -> Iterator[tuple[str, Object]]:
     yield path, parent
-    for name in sorted(parent.keys()):
+    try:
+        names = sorted(parent.keys())
+        seen.add(h5o.get_info(parent.id).addr)
+    except H5_ERRORS as error:
+        fault(path, f"has unreadable contents ({error_text(error)})")
+        return
+    for name in names:
         child_path = f"{path}/{name}" if path else name
-        if parent.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
-            raise StorageError(
-                f"{child_path} is a link that leads elsewhere; a dataset holds its own arrays only"
-            )
-        child = parent[name]
-        address = h5o.get_info(child.id).addr
-        if address in seen:
-            raise StorageError(f"{child_path} is a second name of another object")
-        seen.add(address)
-        if isinstance(child, h5py.Group):
-            yield from _walk(child, child_path, seen)
-        elif isinstance(child, h5py.Dataset):
-            _check_storage(child, child_path)
-            yield child_path, child
+        try:
+            child = _child(parent, name, seen)
+        except StorageError as error:
+            fault(child_path, str(error))
+        except H5_ERRORS as error:
+            fault(child_path, f"cannot be read ({error_text(error)})")
         else:
-            raise StorageError(f"{child_path} is neither a group nor an array")
+            if isinstance(child, h5py.Group):
+                yield from _walk(child, child_path, seen, fault)
+            else:
+                yield child_path, child
 
 
-def _check_storage(array: h5py.Dataset, path: str) -> None:
+def _child(parent: h5py.Group, name: str, seen: set[int]) -> Object:
+    """Return a member that stands in this file, for the first time and in a known form."""
+    if parent.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+        raise StorageError("is a link that leads elsewhere; a dataset holds its own arrays only")
+    child = parent[name]
+    address = h5o.get_info(child.id).addr
+    if address in seen:
+        raise StorageError("is a second name of another object")
+    seen.add(address)
+    if isinstance(child, h5py.Dataset):
+        _check_storage(child)
+        return child
+    if isinstance(child, h5py.Group):
+        return child
+    raise StorageError("is neither a group nor an array")
+
+
+def error_text(error: Exception) -> str:
+    """Return what h5py says, without the quotes that a `KeyError` adds."""
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+def _check_storage(array: h5py.Dataset) -> None:
     creation = array.id.get_create_plist()
     if creation.get_layout() not in (h5d.CONTIGUOUS, h5d.CHUNKED):
-        raise StorageError(
-            f"{path} is a virtual array (or a form Spinlock does not write); its values may stand elsewhere"
-        )
+        raise StorageError("is a virtual array, or of a form that Spinlock does not write")
     if creation.get_external_count():
-        raise StorageError(f"{path} keeps its values in another file")
+        raise StorageError("keeps its values in another file")
     for number, _flags, _values, _name in map(creation.get_filter, range(creation.get_nfilters())):
         if number not in ALLOWED_FILTERS:
-            raise StorageError(f"{path} is compressed by the unknown HDF5 filter {number}")
+            raise StorageError(f"is compressed by the unknown HDF5 filter {number}")
 
 
 def group(file: h5py.File, path: str) -> h5py.Group:

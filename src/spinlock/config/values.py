@@ -1,0 +1,91 @@
+"""Values that no plain type describes: each with its check, and with its schema for editors."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+
+def _refusal(value: Any, allowed: str) -> ValueError:
+    return ValueError(f"{value!r} is not allowed: it must be {allowed}")
+
+
+def _check_workers(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise _refusal(value, "auto or an integer ≥ 1")
+
+
+def _check_device(value: Any) -> Any:
+    if value in ("auto", "cpu", "cuda"):
+        return value
+    name, _, number = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if name == "cuda" and number.isdecimal():
+        return f"cuda:{int(number)}"
+    raise _refusal(value, "auto, cpu, cuda or cuda:<number>")
+
+
+def _check_devices(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if isinstance(value, list) and value:
+        return [_check_device(f"cuda:{v}" if type(v) is int and v >= 0 else v) for v in value]
+    raise _refusal(value, "auto or a list of GPU numbers and device names, such as [0, 1]")
+
+
+def _check_trajectories(value: Any) -> Any:
+    if value in ("none", "all"):
+        return value
+    every = value.get("every") if isinstance(value, dict) and len(value) == 1 else None
+    if type(every) is int and every >= 1:
+        return value
+    raise _refusal(value, "none, all or {every: k}, k an integer ≥ 1")
+
+
+def _check_storage_precision(value: Any) -> Any:
+    if value in ("float32", "float16"):
+        return value
+    name, _, bits = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if name == "bitround" and bits.isdecimal() and len(bits) <= 4 and 1 <= int(bits) <= 22:
+        return f"bitround:{int(bits)}"
+    raise _refusal(value, "float32, float16 or bitround:<mantissa bits kept, 1 to 22>")
+
+
+def _check_output_path(value: Any) -> Any:
+    if isinstance(value, str) and value.endswith((".h5", ".hdf5")):
+        return value
+    raise _refusal(value, "the path of a file that ends in .h5 or .hdf5")
+
+
+_AUTO = {"const": "auto"}
+_DEVICE = {"type": "string", "pattern": r"^(auto|cpu|cuda(:[0-9]+)?)$"}
+_GPU = {"type": "integer", "minimum": 0}
+_DEVICES = {"type": "array", "minItems": 1, "items": {"anyOf": [_GPU, _DEVICE]}}
+_EVERY = {
+    "type": "object",
+    "properties": {"every": {"type": "integer", "minimum": 1}},
+    "required": ["every"],
+    "additionalProperties": False,
+}
+_STORAGE_PRECISION = {"type": "string", "pattern": r"^(float32|float16|bitround:0*([1-9]|1[0-9]|2[0-2]))$"}
+_OUTPUT_PATH = {"type": "string", "pattern": r"\.(h5|hdf5)$"}
+
+Workers = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(_check_workers),
+    WithJsonSchema({"anyOf": [_AUTO, {"type": "integer", "minimum": 1}]}),
+]
+Device = Annotated[str, BeforeValidator(_check_device), WithJsonSchema(_DEVICE)]
+Devices = Annotated[
+    list[str] | Literal["auto"],
+    BeforeValidator(_check_devices),
+    WithJsonSchema({"anyOf": [_AUTO, _DEVICES]}),
+]
+Trajectories = Annotated[
+    dict[str, int] | Literal["none", "all"],
+    BeforeValidator(_check_trajectories),
+    WithJsonSchema({"anyOf": [{"enum": ["none", "all"]}, _EVERY]}),
+]
+StoragePrecision = Annotated[
+    str, BeforeValidator(_check_storage_precision), WithJsonSchema(_STORAGE_PRECISION)
+]
+OutputPath = Annotated[str, BeforeValidator(_check_output_path), WithJsonSchema(_OUTPUT_PATH)]
