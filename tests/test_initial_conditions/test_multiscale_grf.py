@@ -25,7 +25,11 @@ def test_variance_within_a_sample():
 
 
 @pytest.mark.parametrize(
-    "options", [{"scales": [0.02, 0.2], "weights": [3, 1]}, {"bands": [[2, 4], [10, 20]], "weights": [1, 9]}]
+    "options",
+    [
+        {"scales": (0.02, 0.2), "weights": (3.0, 1.0)},
+        {"bands": ((2.0, 4.0), (10.0, 20.0)), "weights": (1.0, 9.0)},
+    ],
 )
 def test_the_spectrum_is_the_weighted_sum(options):
     grid = Grid(64)

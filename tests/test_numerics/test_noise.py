@@ -1,4 +1,4 @@
-"""Noise: equal strength of all types, distributions, covariance on the torus, schedules, places, independence."""
+"""Noise: equal strength of all types, distributions, schedules, places, dropout, independence."""
 
 import itertools
 import math
@@ -11,50 +11,17 @@ from scipy import stats
 from spinlock.errors import UsageError
 from spinlock.keys import MAX_STEP, Key, Purpose, words
 from spinlock.numerics import noise as noise_module
-from spinlock.numerics.noise import (
-    SITE_HIDDEN,
-    SITE_OUTPUT,
-    SITE_STATE,
-    NoiseStream,
-    noise,
-    torus_covariance,
-    torus_filter,
+from spinlock.numerics.noise import SITE_HIDDEN, SITE_OUTPUT, SITE_STATE, noise
+from test_numerics.noise_samples import (
+    ADDITIVE,
+    SCALED,
+    TYPES,
+    added,
+    deviation,
+    rms,
+    stream,
+    uneven_state,
 )
-from spinlock.numerics.random import normals_from_words, random_words
-
-TYPES = ("gaussian", "laplace", "multiplicative", "dropout")
-ADDITIVE, SCALED = TYPES[:2], TYPES[2:]
-STEPS = range(12)
-
-
-def stream(*, seed=0, sample=0, realization=0, size=64, num_timesteps=MAX_STEP, **options):
-    model = noise(**{"noise_scale": 1.0, **options})
-    return NoiseStream(model, Key(seed), sample, realization, size, torch.device("cpu"), num_timesteps)
-
-
-def keyed_field(channels=3, size=64, sample=99):
-    drawn = random_words(Key(7), Purpose.PROBE, channels * size * size, samples=sample)
-    return normals_from_words(drawn, channels * size * size).reshape(1, channels, size, size)
-
-
-def uneven_state(size=64):
-    """A state with mean 2 and contrast that differs between channels: rms(x) is far from 1."""
-    return keyed_field(size=size) * torch.tensor([0.1, 1.0, 4.0])[None, :, None, None] + 2.0
-
-
-def added(source, x, steps=STEPS):
-    """What the noise adds to the state x at each step, [steps, C, H, W]."""
-    return torch.cat([source.state(x, step) - x for step in steps])
-
-
-def rms(x):
-    return float(x.double().square().mean().sqrt())
-
-
-def deviation(values, target, spread):
-    """How many standard errors the mean of ``values`` lies from ``target``."""
-    return abs(float(values.double().mean()) - target) / (spread / math.sqrt(values.numel()))
-
 
 # --- strength ---
 
@@ -63,7 +30,9 @@ def deviation(values, target, spread):
 @pytest.mark.parametrize("noise_type", TYPES)
 def test_mean_square_over_the_field_is_scale_squared_for_every_type(noise_type, scale):
     x = uneven_state()
-    noised = torch.cat([stream(noise_type=noise_type, noise_scale=scale).state(x, step) for step in STEPS])
+    noised = torch.cat(
+        [stream(noise_type=noise_type, noise_scale=scale).state(x, step) for step in range(12)]
+    )
     measured = rms(noised.double() - x.double()) / scale
     assert measured == pytest.approx(1.0, abs=0.02)
 
@@ -181,110 +150,6 @@ def test_laplace_variates_are_those_of_the_numbered_words():
     source = stream(seed=5, sample=11, realization=2, noise_type="laplace", size=16)
     ours = added(source, torch.zeros(1, 1, 16, 16), [3]).flatten()[:count]
     assert np.allclose(ours.numpy(), expected, rtol=1e-4, atol=1e-6)
-
-
-# --- covariance on the torus ---
-
-LAGS = [
-    (0, 0),
-    (1, 0),
-    (0, 1),
-    (1, 1),
-    (2, 3),
-    (4, 0),
-    (0, 6),
-    (5, 5),
-    (9, 2),
-    (12, 12),
-    (31, 0),
-    (0, 29),
-    (16, 16),
-]
-
-
-def direct_covariance(size, correlation, lag):
-    """Σₙ exp(−|r + nL|²/2(ℓL)²) over a plane of images, 1 at r = 0; written without the product form."""
-    shifts = np.arange(-8, 9) * size
-
-    def total(dy, dx):
-        squares = (dy + shifts[:, None]) ** 2 + (dx + shifts[None, :]) ** 2
-        return np.exp(-squares / (2 * (correlation * size) ** 2)).sum()
-
-    return total(*lag) / total(0, 0)
-
-
-@pytest.mark.parametrize("correlation", [0.01, 0.05, 0.2, 0.5])
-@pytest.mark.parametrize("size", [16, 33])
-def test_covariance_along_the_axes_is_the_periodised_gaussian(size, correlation):
-    axis = torus_covariance(size, correlation)
-    for dy, dx in LAGS:
-        expected = direct_covariance(size, correlation, (dy % size, dx % size))
-        assert axis[dy % size] * axis[dx % size] == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("correlation", [1e-6, 0.02, 0.1, 0.3, 0.5])
-@pytest.mark.parametrize("size", [16, 17, 48, 64])
-def test_filter_squared_is_the_covariance(size, correlation):
-    root = torus_filter(size, correlation)
-    assert root is not None
-    lags = (np.arange(size)[:, None] - np.arange(size)[None, :]) % size
-    target = torus_covariance(size, correlation)[lags]
-    product = root.double() @ root.double()
-    assert torch.equal(root, root.T)
-    assert np.abs(product.numpy() - target).max() < 1e-6
-    wrong = torus_covariance(size, correlation + 0.02)[lags]
-    assert np.abs(product.numpy() - wrong).max() > 1e-3
-
-
-def covariance_in_standard_errors(fields, target):
-    """The largest deviation of the measured covariance from ``target(dy, dx)`` over `LAGS`, and the largest error."""
-    spectrum = torch.fft.fft2(fields.double())
-    measured = torch.fft.ifft2(spectrum.abs() ** 2).real / fields.shape[-1] ** 2
-    deviations, errors = [], []
-    for dy, dx in LAGS:
-        values = measured[:, dy, dx].numpy()
-        errors.append(values.std(ddof=1) / math.sqrt(len(values)))
-        deviations.append(abs(values.mean() - target(dy, dx)) / errors[-1])
-    return max(deviations), max(errors)
-
-
-@pytest.mark.parametrize("correlation", [0.03, 0.1])
-@pytest.mark.parametrize("noise_type", ADDITIVE)
-def test_measured_covariance_is_the_stated_one(noise_type, correlation):
-    source = stream(noise_type=noise_type, spatial_correlation=correlation, size=32)
-    fields = added(source, torch.zeros(1, 4, 32, 32), range(500)).reshape(-1, 32, 32)
-    off, error = covariance_in_standard_errors(fields, lambda *lag: direct_covariance(32, correlation, lag))
-    assert off < 4.5
-    assert error < 0.02
-    wrong, _ = covariance_in_standard_errors(
-        fields, lambda *lag: direct_covariance(32, correlation * 0.8, lag)
-    )
-    assert wrong > 6
-
-
-@pytest.mark.parametrize("noise_type", TYPES)
-def test_strength_does_not_depend_on_correlation(noise_type):
-    x = keyed_field(size=32)
-    source = stream(noise_type=noise_type, spatial_correlation=0.06, size=32)
-    assert rms(added(source, x, range(300))) == pytest.approx(1.0, abs=0.03)
-
-
-def test_channels_and_steps_of_correlated_noise_are_independent():
-    source = stream(spatial_correlation=0.05, size=32)
-    fields = added(source, torch.zeros(1, 2, 32, 32), range(400)).double()
-    between_channels = (fields[:, 0] * fields[:, 1]).mean(dim=(-2, -1))
-    between_steps = (fields[1:] * fields[:-1]).mean(dim=(-3, -2, -1))
-    for products in (between_channels, between_steps):
-        assert deviation(products, 0.0, float(products.std())) < 4.5
-
-
-def test_no_correlation_is_white_and_a_vanishing_length_changes_nothing():
-    assert torus_filter(32, 0.0) is None
-    white = added(stream(size=32), torch.zeros(1, 4, 32, 32), range(200)).reshape(-1, 32, 32)
-    off, _ = covariance_in_standard_errors(white, lambda dy, dx: float((dy, dx) == (0, 0)))
-    assert off < 4.5
-    nearly = added(stream(size=32, spatial_correlation=1e-4), torch.zeros(1, 4, 32, 32), range(5))
-    assert torch.allclose(nearly.reshape(-1, 32, 32), white[:20], atol=1e-6)
 
 
 # --- schedules ---

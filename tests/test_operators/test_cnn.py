@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_operators.network_samples import Reference, cnn_defaults, keyed_states, operator
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from spinlock.operators import Operator, build, families
 from spinlock.operators.activations import ACTIVATIONS
 from spinlock.operators.cnn import cnn_flops, cnn_hidden_width, layer_widths
+from test_operators.network_samples import Reference, cnn_defaults, keyed_states, operator
 
 WITHIN_A_STATE = ("none", "instance", "layer", "group")
 NORMALIZATIONS = (*WITHIN_A_STATE, "batch")

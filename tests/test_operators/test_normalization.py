@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from test_operators.network_samples import keyed_states
 from torch.nn import functional
 
 from spinlock.operators.normalization import EPSILON, batch_normalize, groups, normalize
+from test_operators.network_samples import keyed_states
 
 
 def uneven_states(batch=4, channels=12, size=16):

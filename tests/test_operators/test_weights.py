@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
-from test_operators.network_samples import keyed_states, operator
 
 from spinlock.errors import OptionError, UnknownNameError, UsageError
 from spinlock.keys import Key, Purpose, site_number, words
 from spinlock.operators import build, families, operator_digest, operator_family
 from spinlock.operators.activations import ACTIVATIONS, Signal, moment
+from test_operators.network_samples import keyed_states, operator
 
 NAMES = sorted(ACTIVATIONS)
 

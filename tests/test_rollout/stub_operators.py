@@ -85,3 +85,8 @@ def run(operator, *, initial=None, policy="autoregressive", steps=8, realization
         keep=range(steps + 1) if keep == "all" else keep,
         **options,
     )
+
+
+def same(a, b):
+    """Equal bits, NaN included."""
+    return torch.equal(a.view(torch.int32), b.view(torch.int32))

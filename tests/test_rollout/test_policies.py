@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_rollout.stub_operators import Stub, keyed_field, run
 
 from spinlock.errors import OptionError, UnknownNameError
 from spinlock.rollout import UpdatePolicy, policies
 from spinlock.rollout.policies import policy_options
+from test_rollout.stub_operators import Stub, keyed_field, run
 
 STEPS = 30
 CASES = [

@@ -1,4 +1,4 @@
-"""Run as a program: corrupt a file in many seeded ways and print, as JSON lines, what the reader makes of each.
+"""Run as a program: corrupt a file in many seeded ways and print what the reader makes of each (JSON lines).
 
 Its own process, so that a crash of the HDF5 library shows as an exit code instead of ending the tests.
 """
@@ -8,12 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
-from test_storage.dataset_samples import plain_contents
-
 from spinlock.errors import StorageError
 from spinlock.keys import Key, Purpose, words
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.verify import verify
+from test_storage.dataset_samples import plain_contents
 
 
 def read_everything(path: Path) -> str | None:
@@ -57,7 +56,8 @@ def main(source: Path, work: Path, how: str, count: int) -> None:
     for first, second in words(Key(11, how), Purpose.PROBE, range(count), 2).tolist():
         work.unlink(missing_ok=True)
         work.write_bytes(damaged(original, how, first, second))
-        print(json.dumps({"place": first % len(original), **judge(work, clean)}), flush=True)
+        sys.stdout.write(json.dumps({"place": first % len(original), **judge(work, clean)}) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,12 @@ from itertools import product
 import h5py
 import numpy as np
 import pytest
+
+from spinlock.errors import StorageError
+from spinlock.storage.codecs import CODECS
+from spinlock.storage.reader import DatasetFile
+from spinlock.storage.shards import file_sha256, write_shard
+from spinlock.storage.verify import verify
 from test_storage.dataset_samples import (
     encoded,
     grid_of,
@@ -14,12 +20,6 @@ from test_storage.dataset_samples import (
     same_bits,
     shard_of,
 )
-
-from spinlock.errors import StorageError
-from spinlock.storage.codecs import CODECS
-from spinlock.storage.reader import DatasetFile
-from spinlock.storage.shards import file_sha256, write_shard
-from spinlock.storage.verify import verify
 
 SHAPES = [
     ((16,), 1, 1, ()),

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             known = [word.strip("' ") for word in wrong[3].split(",")]
             message = _unknown(wrong[1].lower(), wrong[2], known)
         elif message.startswith("unrecognized arguments: "):
-            message = _unknown("argument", message.partition(": ")[2], self._option_string_actions)
+            message = f"unexpected {message.partition(': ')[2]}"
         self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
 
 

@@ -8,7 +8,8 @@ SUMMARY = "prove that a dataset is what it says"
 DESCRIPTION = """Prove that a dataset is what it says. Always: structure and every checksum. Then, all three
 unless some are named: samples (finite exactly where the file says so), metadata (every row is the draw of
 its index), quality (the sampling). --replay K makes K rows again and compares them: bit for bit in the
-environment that made the dataset, within stated tolerances elsewhere. Exit code 1 on any failure, each named."""
+environment that made the dataset, within stated tolerances elsewhere. Exit code 1 on any failure, each
+named."""
 
 EXAMPLES = """examples:
   spinlock validate --dataset datasets/test_100.h5

@@ -1,5 +1,6 @@
 """What a field of the model takes, in words, read off its annotation."""
 
+import math
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 Limits = tuple[Any, ...]
+
+LONGEST_SHOWN = 60
+"""Characters of a value that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +24,33 @@ class Slot:
     required: bool = True
 
     @property
+    def kinds(self) -> list[Any]:
+        """The kinds of value that it takes, null left out."""
+        return _members(self.annotation)
+
+    @property
     def choices(self) -> list[Any]:
         """The values that it takes literally."""
-        members = _members(self.annotation)
-        return [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+        return [choice for kind in self.kinds if get_origin(kind) is Literal for choice in get_args(kind)]
 
     def allowed(self) -> str:
         """Return in words what it takes: "an integer ≥ 1", "one of warn, stop", "a list of 2 numbers"."""
-        members = _members(self.annotation)
+        members = self.kinds
         if {int, float, str} <= set(members):
             return "a number, a word, or true or false"
         if set(members) == {int, float}:
             members = [float]
         return " or ".join(_words(member, self.limits) for member in members)
+
+
+def shown(value: Any) -> str:
+    """Return a value as the configuration would write it, cut where it is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "-.inf" if value < 0 else f".{value}"
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def slot_at(root: type[BaseModel], location: Iterable[str | int]) -> Slot:

@@ -1,18 +1,15 @@
 """Faults of a configuration, told all at once: file, line, key, near miss, allowed values."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from spinlock.config.allowed import Slot, keys_at, slot_at
+from spinlock.config.allowed import Slot, keys_at, shown, slot_at
 from spinlock.config.yaml_source import Fault, Location, Source
 from spinlock.errors import ConfigError
 from spinlock.registry import near_miss
-
-LONGEST_SHOWN = 60
-"""Characters of a value that a message repeats."""
 
 
 def config_error(source: Source, faults: Iterable[Fault], origins: Mapping[Location, str]) -> ConfigError:
@@ -68,7 +65,7 @@ def _fault(item: Any, root: type[BaseModel], values: Any) -> Fault:
 
 def _refusal(value: Any, slot: Slot) -> str:
     """Return the message for a value that does not fit: the near miss or the remedy, and what does fit."""
-    words, annotation = slot.allowed(), slot.annotation
+    words = slot.allowed()
     if isinstance(value, float) and not math.isfinite(value):
         return f"{shown(value)} is not allowed: it must be a finite number"
     if value is None:
@@ -76,29 +73,18 @@ def _refusal(value: Any, slot: Slot) -> str:
     choices = [choice for choice in slot.choices if isinstance(choice, str)]
     near = near_miss(value, choices)
     hint = f" (did you mean {near!r}?)" if near else ""
-    if str(value) in choices or (annotation is str and not isinstance(value, dict | list)):
+    if str(value) in choices or (str in slot.kinds and not isinstance(value, dict | list)):
         hint = f' (put it in quotes: "{shown(value)}")'
-    elif isinstance(value, str) and _reads_as(value, annotation):
+    elif isinstance(value, str) and _reads_as(value, slot.kinds):
         hint = f" (take the quotes away: {value})"
     return f"{shown(value)} is not allowed{hint}: it must be {words}"
 
 
-def _reads_as(text: str, annotation: Any) -> bool:
+def _reads_as(text: str, kinds: Sequence[Any]) -> bool:
     """Return whether the text in quotes would be of the right kind without them."""
-    kinds = {annotation, *get_args(annotation)} if get_origin(annotation) is not list else set()
     if bool in kinds:
         return text in ("true", "false")
     return (int in kinds and text.isdecimal()) or (float in kinds and text.replace(".", "", 1).isdecimal())
-
-
-def shown(value: Any) -> str:
-    """Return a value as the configuration would write it, cut where it is long."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "-.inf" if value < 0 else f".{value}"
-    text = "null" if value is None else repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def unknown_key(key: str, allowed: Iterable[str]) -> str:

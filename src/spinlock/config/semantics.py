@@ -11,7 +11,7 @@ from spinlock.config.model import InputGeneration, ParameterConfig, Storage
 from spinlock.config.parameters import DEFAULT_FAMILY, HEADINGS, known_parameters, sampling_types
 from spinlock.config.yaml_source import Fault, Location
 from spinlock.errors import OptionError
-from spinlock.initial_conditions.mixture import MixtureError, parse_mixture
+from spinlock.initial_conditions.mixture import SAMPLED, MixtureError, parse_mixture
 from spinlock.operators import families
 from spinlock.registry import Option, near_miss
 from spinlock.sampling import Parameter
@@ -169,14 +169,25 @@ def _initial_condition_faults(raw: Mapping[str, Any], grids: tuple[int, ...]) ->
         allowed = [*SECTION_KEYS, *(name for name in _labels(raw))]
         yield Fault((*INPUT_GENERATION, key), unknown_key(key, allowed))
     section = {correct: raw[written] for correct, written in keys.items()}
-    method, weights = section.pop("method", "sampled"), section.pop("ic_type_weights", None)
+    method, weights = section.pop("method", SAMPLED), section.pop("ic_type_weights", None)
     if not isinstance(method, str) or not isinstance(weights, Mapping | None):
         return
+    faults = _mixture_faults(method, weights, section, grids)
+    if weights is not None and any(path == ("method",) for path, _ in faults):
+        unknown = [fault for fault in faults if fault[0] == ("method",)]
+        faults = unknown + _mixture_faults(SAMPLED, weights, section, grids)
+    for (first, *rest), message in faults:
+        yield Fault((*INPUT_GENERATION, keys.get(first, first), *rest), message)
+
+
+def _mixture_faults(
+    method: str, weights: Any, blocks: Mapping[str, Any], grids: tuple[int, ...]
+) -> list[tuple[tuple[str, ...], str]]:
     try:
-        parse_mixture(method, weights, section, grids)
+        parse_mixture(method, weights, blocks, grids)
     except MixtureError as error:
-        for (first, *rest), message in error.faults:
-            yield Fault((*INPUT_GENERATION, keys.get(first, first), *rest), message)
+        return error.faults
+    return []
 
 
 def _corrected_keys(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:

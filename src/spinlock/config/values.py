@@ -4,9 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from spinlock.config.allowed import shown
+
 
 def _refusal(value: Any, allowed: str) -> ValueError:
-    return ValueError(f"{value!r} is not allowed: it must be {allowed}")
+    return ValueError(
+        f"is empty: it must be {allowed}"
+        if value is None
+        else f"{shown(value)} is not allowed: it must be {allowed}"
+    )
 
 
 def _check_workers(value: Any) -> Any:

@@ -18,7 +18,7 @@ ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
 VARIANT = re.compile(r"_(v\d+|low|mid|high)$")
 
 
-def resolve_name(label: str) -> tuple[str, dict[str, Any]]:
+def resolve_name(label: Any) -> tuple[str, dict[str, Any]]:
     """Return the type that a label names and the option values it stands for.
 
     A label is a type, an alias, or either of them followed by ``_v<digits>``, ``_low``, ``_mid`` or

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, overload
+from typing import Any, Literal, SupportsIndex, overload
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ def generate(
     name: str,
     grid_size: int,
     num_channels: int = ...,
-    indices: Iterable[int] = ...,
+    indices: Iterable[SupportsIndex] = ...,
     seed: int = ...,
     device: str | torch.device = ...,
     return_options: Literal[False] = ...,
@@ -46,7 +46,7 @@ def generate(
     name: str,
     grid_size: int,
     num_channels: int = ...,
-    indices: Iterable[int] = ...,
+    indices: Iterable[SupportsIndex] = ...,
     seed: int = ...,
     device: str | torch.device = ...,
     *,
@@ -57,7 +57,7 @@ def generate(
     name: str,
     grid_size: int,
     num_channels: int = 3,
-    indices: Iterable[int] = range(8),
+    indices: Iterable[SupportsIndex] = range(8),
     seed: int = 0,
     device: str | torch.device = "cpu",
     return_options: bool = False,

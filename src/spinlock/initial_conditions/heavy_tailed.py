@@ -15,8 +15,6 @@ from spinlock.numerics.random import SampleKeys
 from spinlock.registry import Real
 from spinlock.shapes import Fields, PerSample
 
-LEAST_UNIFORM = 2.0**-25
-
 
 def stable(
     angle: Float64[Tensor, "b 1 h w"],
@@ -78,10 +76,7 @@ def heavy_tailed(
     """
     shape = (1, grid.size, grid.size)
     exact_alpha = column(alpha).double()
-    angle, tail = (
-        keys.uniform(site, *shape).double().clamp(LEAST_UNIFORM, 1.0 - LEAST_UNIFORM)
-        for site in ("angle", "exponential")
-    )
+    angle, tail = (keys.uniform(site, *shape).double() for site in ("angle", "exponential"))
     values = stable(math.pi * (angle - 0.5), -torch.log(tail), exact_alpha)
     width = grid.pixels(column(smoothing_px)).double()
     if bool((width > 0).any()):

@@ -63,7 +63,7 @@ class Mixture:
 
 
 def parse_mixture(
-    method: str,
+    method: Any,
     ic_type_weights: Mapping[str, Any] | None = None,
     option_blocks: Mapping[str, Any] | None = None,
     grid_sizes: tuple[int, ...] = (),
@@ -111,7 +111,7 @@ def parse_mixture(
     )
 
 
-def _weights(method: str, given: Mapping[str, Any] | None, faults: list[Fault]) -> dict[str, float]:
+def _weights(method: Any, given: Mapping[str, Any] | None, faults: list[Fault]) -> dict[str, float]:
     """Return the weights by label and note what is wrong with them."""
     place = ("ic_type_weights",)
     if method != SAMPLED:

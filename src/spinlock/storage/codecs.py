@@ -235,7 +235,7 @@ register(
     Codec(
         "lz4",
         "Blosc: bit shuffle and LZ4, the fastest",
-        (0, 9),
+        (1, 9),
         5,
         _lz4_encode,
         _lz4_decode,

@@ -53,7 +53,7 @@ def digest_faults(file: h5py.File) -> dict[str, str]:
     """Return the objects that are not as they were sealed, and what is wrong; empty for a sound file."""
     faults: dict[str, str] = {}
     objects: dict[str, str] = {}
-    for path, item in walk(file, lambda path, what: faults.__setitem__(path or "/", what)):
+    for path, item in walk(file, lambda path, error: faults.__setitem__(path or "/", str(error))):
         try:
             objects[path or "/"] = _object_digest(file, path, item)
         except StorageError as error:

@@ -1,7 +1,8 @@
 """Opening a dataset file: it must be whole, and what its layout declares."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -83,32 +84,33 @@ def sound_layout(file: h5py.File) -> Layout:
     for _ in walk(file):
         pass
     layout = read_layout(file)
-    for path, what in chain(structure_faults(file, layout), _digest_faults(file), count_faults(file, layout)):
+    for path, what in chain(
+        structure_faults(file, layout), digest_faults(file).items(), count_faults(file, layout)
+    ):
         raise StorageError(f"{path} {what}")
     return layout
 
 
-def _digest_faults(file: h5py.File) -> Iterator[tuple[str, str]]:
-    yield from digest_faults(file).items()
-
-
 def structure_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for each array that is not as the layout declares it."""
-    for name, size in dimension_sizes(layout).items():
-        if name not in file or dataset(file, name).shape != (size,):
-            yield name, f"is missing, or no axis of length {size}"
-    for spec in arrays(layout):
+    checks: dict[str, Callable[[], None]] = {
+        name: partial(_check_axis, file, name, size) for name, size in dimension_sizes(layout).items()
+    } | {spec.path: partial(_check_array, file, layout, spec) for spec in arrays(layout)}
+    for path, check in checks.items():
         try:
-            _check_array(file, layout, spec)
+            check()
         except StorageError as error:
-            yield spec.path, str(error)
+            yield path, str(error).removeprefix(f"{path} ")
         except H5_ERRORS as error:
-            yield spec.path, f"cannot be read ({error_text(error)})"
+            yield path, f"cannot be read ({error_text(error)})"
+
+
+def _check_axis(file: h5py.File, name: str, size: int) -> None:
+    if dataset(file, name).shape != (size,):
+        raise StorageError(f"is no axis of length {size}")
 
 
 def _check_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> None:
-    if spec.path not in file:
-        raise StorageError("is missing")
     array = dataset(file, spec.path)
     creation = array.id.get_create_plist()
     filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
@@ -139,7 +141,11 @@ def count_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
     sizes, counts = np.unique(grids, return_counts=True)
     for spec in field_arrays(layout):
         needed = sum(int(n) * chunks_in_row(spec, int(g)) for g, n in zip(sizes, counts, strict=True))
-        stored = dataset(file, spec.path).id.get_num_chunks()
+        try:
+            stored = dataset(file, spec.path).id.get_num_chunks()
+        except H5_ERRORS as error:
+            yield spec.path, f"cannot be read ({error_text(error)})"
+            continue
         if stored != needed:
             yield spec.path, f"stores {stored} chunks where its rows need {needed}"
 

@@ -18,6 +18,7 @@ import h5py.h5g as h5g
 import h5py.h5p as h5p
 import h5py.h5s as h5s
 import h5py.h5t as h5t
+import h5py.h5z as h5z
 import numpy as np
 from numpy.typing import NDArray
 
@@ -144,7 +145,7 @@ def _create_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> h5py.Data
         creation.set_chunk(spec.chunks)
         creation.set_fill_value(np.array(np.nan, dtype=array_dtype(spec)))
         for number, values in array_filters(layout, spec):
-            creation.set_filter(number, 0, values)
+            creation.set_filter(number, h5z.FLAG_OPTIONAL, values)
     kind = h5t.py_create(array_dtype(spec), logical=True)
     space = h5s.create_simple(spec.shape)
     created = h5py.Dataset(h5d.create(_require_group(file, folder).id, name.encode(), kind, space, creation))

@@ -24,7 +24,7 @@ from spinlock.storage.schema import (
     field_arrays,
     row_tables,
 )
-from spinlock.storage.walk import H5_ERRORS, dataset, error_text
+from spinlock.storage.walk import H5_ERRORS, ForbiddenObjectError, dataset, error_text, walk
 
 
 def verify(path: Path) -> list[Damage]:
@@ -50,6 +50,17 @@ def verify(path: Path) -> list[Damage]:
 
 def file_damage(file: h5py.File) -> Iterator[Damage]:
     """Yield all damage of an open file; may raise where it is too damaged to go on."""
+    objects: dict[str, StorageError] = {}
+    for _ in walk(file, objects.__setitem__):
+        pass
+    forbidden = [
+        Damage(path, None, str(error))
+        for path, error in objects.items()
+        if isinstance(error, ForbiddenObjectError)
+    ]
+    yield from forbidden
+    if forbidden:
+        return
     layout = read_layout(file)
     faults = digest_faults(file) | dict(structure_faults(file, layout))
     yield from (Damage(path, None, what) for path, what in faults.items())

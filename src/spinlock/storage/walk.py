@@ -29,13 +29,17 @@ H5_ERRORS = (
 ALLOWED_FILTERS = (SHUFFLE_FILTER, DEFLATE_FILTER, BLOSC_FILTER, ZSTD_FILTER)
 
 
-Fault = Callable[[str, str], None]
-"""Called with the path of an object that is not allowed or cannot be read, and what is wrong."""
+class ForbiddenObjectError(StorageError):
+    """An object that leads out of the file, or that Spinlock never writes: the file is not read."""
 
 
-def refuse_fault(path: str, what: str) -> None:
-    """Raise `StorageError` for the fault."""
-    raise StorageError(f"{path or '/'} {what}")
+Fault = Callable[[str, StorageError], None]
+"""Called with the path of an object that is forbidden or cannot be read, and what is wrong."""
+
+
+def refuse_fault(path: str, error: StorageError) -> None:
+    """Raise the fault, naming the object."""
+    raise type(error)(f"{path or '/'} {error}") from error
 
 
 def walk(file: h5py.File, fault: Fault = refuse_fault) -> Iterator[tuple[str, Object]]:
@@ -59,16 +63,16 @@ def _walk(parent: h5py.Group, path: str, seen: set[int], fault: Fault) -> Iterat
         names = sorted(parent.keys())
         seen.add(h5o.get_info(parent.id).addr)
     except H5_ERRORS as error:
-        fault(path, f"has unreadable contents ({error_text(error)})")
+        fault(path, StorageError(f"has unreadable contents ({error_text(error)})"))
         return
     for name in names:
         child_path = f"{path}/{name}" if path else name
         try:
             child = _child(parent, name, seen)
         except StorageError as error:
-            fault(child_path, str(error))
+            fault(child_path, error)
         except H5_ERRORS as error:
-            fault(child_path, f"cannot be read ({error_text(error)})")
+            fault(child_path, StorageError(f"cannot be read ({error_text(error)})"))
         else:
             if isinstance(child, h5py.Group):
                 yield from _walk(child, child_path, seen, fault)
@@ -79,18 +83,18 @@ def _walk(parent: h5py.Group, path: str, seen: set[int], fault: Fault) -> Iterat
 def _child(parent: h5py.Group, name: str, seen: set[int]) -> Object:
     """Return a member that stands in this file, for the first time and in a known form."""
     if parent.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
-        raise StorageError("is a link that leads elsewhere; a dataset holds its own arrays only")
+        raise ForbiddenObjectError("is a link that leads elsewhere; a dataset holds its own arrays only")
     child = parent[name]
     address = h5o.get_info(child.id).addr
     if address in seen:
-        raise StorageError("is a second name of another object")
+        raise ForbiddenObjectError("is a second name of another object")
     seen.add(address)
     if isinstance(child, h5py.Dataset):
         _check_storage(child)
         return child
     if isinstance(child, h5py.Group):
         return child
-    raise StorageError("is neither a group nor an array")
+    raise ForbiddenObjectError("is neither a group nor an array")
 
 
 def error_text(error: Exception) -> str:
@@ -101,28 +105,35 @@ def error_text(error: Exception) -> str:
 def _check_storage(array: h5py.Dataset) -> None:
     creation = array.id.get_create_plist()
     if creation.get_layout() not in (h5d.CONTIGUOUS, h5d.CHUNKED):
-        raise StorageError("is a virtual array, or of a form that Spinlock does not write")
+        raise ForbiddenObjectError("is a virtual array, or of a form that Spinlock does not write")
     if creation.get_external_count():
-        raise StorageError("keeps its values in another file")
+        raise ForbiddenObjectError("keeps its values in another file")
     for number, _flags, _values, _name in map(creation.get_filter, range(creation.get_nfilters())):
         if number not in ALLOWED_FILTERS:
-            raise StorageError(f"is compressed by the unknown HDF5 filter {number}")
+            raise ForbiddenObjectError(f"is compressed by the unknown HDF5 filter {number}")
 
 
 def group(file: h5py.File, path: str) -> h5py.Group:
     """Return the group at a path, or raise `StorageError`."""
-    found = file.get(path)
+    found = _object(file, path)
     if not isinstance(found, h5py.Group):
-        raise StorageError(f"{path} is missing")
+        raise StorageError(f"{path} is not a group")
     return found
 
 
 def dataset(file: h5py.File, path: str) -> h5py.Dataset:
     """Return the array at a path, or raise `StorageError`."""
-    found = file.get(path)
+    found = _object(file, path)
     if not isinstance(found, h5py.Dataset):
-        raise StorageError(f"{path} is missing")
+        raise StorageError(f"{path} is not an array")
     return found
+
+
+def _object(file: h5py.File, path: str) -> Any:
+    try:
+        return file[path]
+    except H5_ERRORS as error:
+        raise StorageError(f"{path} is missing or cannot be read ({error_text(error)})") from error
 
 
 def attribute_text(item: Object, name: str) -> str:
