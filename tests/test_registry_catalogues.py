@@ -70,8 +70,8 @@ def catalogue(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     for module in ("first", "second"):
-        text = f"import sys\nsys.modules['catalogue_of_tests'].__dict__.setdefault('seen', []).append('{module}')\n"
-        (package / f"{module}.py").write_text(text)
+        note = f"vars(catalogue_of_tests).setdefault('seen', []).append('{module}')\n"
+        (package / f"{module}.py").write_text("import catalogue_of_tests\n" + note)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry_module, "entry_points", lambda *, group: [])
     yield Registry("colour", "catalogue_of_tests")

@@ -6,7 +6,7 @@ import tiny
 
 from spinlock.dataset import open_dataset
 
-ALL_ROWS = tuple(range(20))
+ALL_ROWS = tuple(range(12))
 
 
 def test_the_dataset_of_these_proofs_holds_everything(everything):
@@ -70,9 +70,9 @@ def test_every_executor_makes_the_same_dataset(everything, tmp_path, strategy, w
 
 @pytest.mark.usefixtures("few_shards")
 def test_a_larger_dataset_begins_with_the_smaller_one(everything, tmp_path):
-    changes = {"sampling.total_samples": 40}
+    changes = {"sampling.total_samples": 24}
     larger = tiny.generate(tmp_path / "larger.h5", tiny.EVERYTHING, changes)
-    assert tiny.differing(everything, larger, rows=20) == []
+    assert tiny.differing(everything, larger, rows=12) == []
     assert tiny.differing(everything, larger) != []
 
 
@@ -114,9 +114,9 @@ def test_another_seed_changes_every_row_of_every_field(everything, tmp_path):
 
 @pytest.mark.usefixtures("few_shards")
 def test_an_unscrambled_design_has_the_same_points_for_every_seed_and_other_fields(everything, tmp_path):
-    changes = {"sampling.sobol.scramble": False}
+    changes = {"sampling.sobol.scramble": False, "sampling.total_samples": 4}
     one = tiny.generate(tmp_path / "one.h5", tiny.EVERYTHING, changes)
     two = tiny.generate(tmp_path / "two.h5", tiny.EVERYTHING, {**changes, "sampling.sobol.seed": 4})
     a, b = tiny.arrays(one), tiny.arrays(two)
     assert tiny.same_bits(a["parameters/params"], b["parameters/params"])
-    assert all(not tiny.same_bits(a["inputs/fields"][i], b["inputs/fields"][i]) for i in ALL_ROWS)
+    assert all(not tiny.same_bits(a["inputs/fields"][i], b["inputs/fields"][i]) for i in range(4))

@@ -41,7 +41,7 @@ def dataset(everything):
 def test_a_fresh_process_rolls_out_every_row_bit_for_bit(everything):
     run = tiny.python("-c", FRESH, everything, env={"OMP_NUM_THREADS": "2"})
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == [True] * 20
+    assert json.loads(run.stdout) == [True] * 12
 
 
 def test_a_row_on_its_native_grid(dataset):
@@ -70,17 +70,17 @@ def test_a_row_is_what_plain_h5py_reads_in_the_corner(everything, dataset):
 
 
 def test_length_iteration_and_negative_indices(dataset):
-    assert len(dataset) == 20
-    assert [sample.index for sample in dataset] == list(range(20))
-    assert dataset[-1].index == 19
-    assert dataset[np.int64(-20)].index == 0
+    assert len(dataset) == 12
+    assert [sample.index for sample in dataset] == list(range(12))
+    assert dataset[-1].index == 11
+    assert dataset[np.int64(-12)].index == 0
     assert dataset.timesteps == tuple(range(18))
 
 
-@pytest.mark.parametrize("index", [20, -21])
+@pytest.mark.parametrize("index", [12, -13])
 def test_a_row_that_does_not_exist(dataset, index):
     for read in (dataset.__getitem__, dataset.draw, dataset.operator, dataset.rollout):
-        with pytest.raises(IndexError, match=rf"row {index} is out of range: .*everything.h5 holds 20 rows"):
+        with pytest.raises(IndexError, match=rf"row {index} is out of range: .*everything.h5 holds 12 rows"):
             read(index)
 
 
@@ -120,7 +120,7 @@ def test_an_impossible_rollout_is_refused(dataset, changes):
 
 
 def test_it_pickles_small_and_opens_for_itself(dataset):
-    assert dataset.plan.total_samples == 20  # what was made on the way stays behind
+    assert dataset.plan.total_samples == 12  # what was made on the way stays behind
     data = pickle.dumps(dataset)
     assert len(data) < 20_000
     copy = pickle.loads(data)
@@ -131,9 +131,9 @@ def test_it_pickles_small_and_opens_for_itself(dataset):
 
 
 def test_threads_read_one_dataset(dataset):
-    alone = [dataset[i].trajectories for i in range(20)]
+    alone = [dataset[i].trajectories for i in range(12)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda i: dataset[i].trajectories, list(range(20)) * 3))
+        together = list(pool.map(lambda i: dataset[i].trajectories, list(range(12)) * 3))
     assert all(tiny.same_bits(a, b) for a, b in zip(alone * 3, together, strict=True))
 
 

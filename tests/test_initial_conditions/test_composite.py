@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from spinlock.errors import OptionError
-from spinlock.initial_conditions import generate
+from spinlock.initial_conditions import generate, registry
 from spinlock.initial_conditions.composite import PATTERNS
+from spinlock.initial_conditions.options import resolve_options
 from spinlock.numerics.columns import rms
+from spinlock.testing.laws import draw_from
 
+DRAW = draw_from(registry["composite"])
 CLEAN = {"noise_level": 0.0}
 
 
@@ -20,9 +23,7 @@ def strongest(fields, bins):
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("level", [0.1, 0.5])
 def test_the_noise_level_is_a_ratio_of_root_mean_squares(pattern, level):
-    clean, noisy = (
-        generate("composite", 64, 3, range(32), pattern=pattern, noise_level=noise) for noise in (0.0, level)
-    )
+    clean, noisy = (DRAW(32, 64, 3, pattern=pattern, noise_level=noise) for noise in (0.0, level))
     assert rms(clean).square().mean(dim=1).sqrt() == pytest.approx(1.0, abs=1e-5)
     assert rms(noisy - clean).square().mean().sqrt().item() == pytest.approx(level, rel=0.1)
 
@@ -30,7 +31,7 @@ def test_the_noise_level_is_a_ratio_of_root_mean_squares(pattern, level):
 @pytest.mark.parametrize(("pattern", "bins"), [("waves", 2), ("grid", 4), ("hex", 6)])
 def test_patterns_close_on_the_torus(pattern, bins):
     """Whole wave numbers put all power in a few bins; a board and rings need many."""
-    fields = generate("composite", 64, 3, range(32), pattern=pattern, **CLEAN)
+    fields = DRAW(32, 64, 3, pattern=pattern, **CLEAN)
     assert strongest(fields, bins) > 0.9999
     assert strongest(fields, bins - 1) < 0.9999
     for other in ("checker", "radial"):
@@ -81,7 +82,7 @@ def test_hexagons_are_spots_not_holes():
 
 
 def test_random_draws_every_pattern_about_equally():
-    _, values = generate("composite", 16, 1, range(400), return_options=True, pattern="random", frequency=2)
+    values = [resolve_options(registry["composite"], {"pattern": "random"}, 0, index) for index in range(400)]
     counts = {pattern: sum(value["pattern"] == pattern for value in values) for pattern in PATTERNS}
     assert sum(counts.values()) == 400
     assert min(counts.values()) > 50

@@ -5,16 +5,19 @@ import math
 import pytest
 import torch
 
-from spinlock.initial_conditions import generate
+from spinlock.initial_conditions import registry
 from spinlock.initial_conditions.gaussian_random_field import kernel_spectrum
 from spinlock.initial_conditions.laws import moments
 from spinlock.numerics.columns import spread
 from spinlock.numerics.grid import Grid
 from spinlock.numerics.spectral import autocovariance, radial_spectrum
+from spinlock.testing.laws import draw_from
+
+DRAW = draw_from(registry["gaussian_random_field"], seed=7)
 
 
 def fields(count, size=64, **options):
-    return generate("gaussian_random_field", size, 4, range(count), seed=7, **options)
+    return DRAW(count, size, 4, **options)
 
 
 def slope(power, low, high):
@@ -36,9 +39,7 @@ def test_variance_within_a_sample(length, scatter):
 def test_correlation_at_lag_l(length, expected):
     """Not e^−1/2 = 0.607: k = 0 is gone and the torus is finite; the inverse transform of S says what."""
     count, size = 256, 128
-    sample = generate("gaussian_random_field", size, 1, range(count), seed=7, length_scale=length)[
-        :, 0
-    ].double()
+    sample = DRAW(count, size, 1, length_scale=length)[:, 0].double()
     near = round(length * size)
     exact = autocovariance(kernel_spectrum(Grid(size), "rbf", length)[0, 0], Grid(size))[0]
     measured = (sample * sample.roll(near, 2)).mean(dim=(1, 2))
@@ -49,7 +50,7 @@ def test_correlation_at_lag_l(length, expected):
 
 @pytest.mark.parametrize("nu", [0.5, 1.5])
 def test_the_matern_spectrum_has_its_slope(nu):
-    sample = generate("gaussian_random_field", 128, 1, range(64), kernel="matern", nu=nu, length_scale=0.2)
+    sample = DRAW(64, 128, 1, kernel="matern", nu=nu, length_scale=0.2)
     power = radial_spectrum(sample).mean(dim=(0, 1))
     assert slope(power, 16, 60) == pytest.approx(-2 * (nu + 1), abs=0.15)
 

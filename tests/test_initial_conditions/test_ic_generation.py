@@ -36,7 +36,7 @@ def test_indices_may_be_any_iterable_of_integers():
         ({"num_channels": 0}, UsageError, "num_channels 0"),
         ({"indices": [-1]}, UsageError, "sample index -1"),
         ({"indices": [2**32]}, UsageError, "sample index 4294967296"),
-        ({"indices": [0.5]}, TypeError, ""),
+        ({"indices": [0.5]}, TypeError, None),
         ({"seed": -1}, UsageError, "seed -1"),
         ({"colour": "red"}, UsageError, "no option 'colour'"),
     ],

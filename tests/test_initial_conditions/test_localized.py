@@ -10,7 +10,9 @@ from spinlock.initial_conditions import generate, registry
 from spinlock.initial_conditions.laws import moments
 from spinlock.keys import Key
 from spinlock.numerics.random import SampleKeys
-from spinlock.testing.laws import white_noise
+from spinlock.testing.laws import draw_from, white_noise
+
+DRAW = draw_from(registry["localized"])
 
 
 def one_blob(width, size=128, count=8):
@@ -52,8 +54,8 @@ def test_channels_share_their_blobs(num_blobs):
 
 
 def test_sparse_blobs_have_heavy_tails_and_many_have_not():
-    sparse = moments(generate("localized", 64, 1, range(32), num_blobs=3, max_width=6.0).flatten(2))[1]
-    dense = moments(generate("localized", 64, 1, range(32), num_blobs=50, min_width=15.0).flatten(2))[1]
+    sparse = moments(DRAW(32, 64, 1, num_blobs=3, max_width=6.0).flatten(2))[1]
+    dense = moments(DRAW(32, 64, 1, num_blobs=50, min_width=15.0).flatten(2))[1]
     assert sparse.median() > 1.0
     assert dense.median() < 1.0
 

@@ -7,13 +7,16 @@ import torch
 
 from spinlock.errors import OptionError
 from spinlock.initial_conditions import generate, registry
+from spinlock.initial_conditions.options import resolve_options
 from spinlock.keys import Key
 from spinlock.numerics.columns import spread
 from spinlock.numerics.grid import Grid
 from spinlock.numerics.random import SampleKeys
 from spinlock.testing.contracts import correlations
+from spinlock.testing.laws import draw_from
 
 COUNT = 64
+DRAW = draw_from(registry["mixed"])
 
 
 def part(name, label, draws, **columns):
@@ -37,7 +40,7 @@ def shapes():
 
 
 def mixed(**options):
-    return generate("mixed", 64, 3, range(COUNT), **options)
+    return DRAW(COUNT, 64, 3, **options)
 
 
 def test_weights_one_and_zero_are_the_parts():
@@ -54,8 +57,8 @@ def test_a_blend_correlates_with_its_part_by_the_root_of_its_weight(weight):
 
 
 def test_select_takes_one_part_for_all_channels():
-    fields = generate("mixed", 16, 4, range(100), mode="select", weight=0.3)
-    whole, none = (generate("mixed", 16, 4, range(100), weight=weight) for weight in (1.0, 0.0))
+    fields = DRAW(100, 16, 4, mode="select", weight=0.3)
+    whole, none = (DRAW(100, 16, 4, weight=weight) for weight in (1.0, 0.0))
     is_cloud = (fields == whole).flatten(1).all(dim=1)
     is_shape = (fields == none).flatten(1).all(dim=1)
     assert (is_cloud ^ is_shape).all()
@@ -63,8 +66,9 @@ def test_select_takes_one_part_for_all_channels():
 
 
 def test_the_weight_is_drawn_by_default():
-    _, values = generate("mixed", 16, 1, range(200), return_options=True)
-    weights = torch.tensor([value["weight"] for value in values])
+    weights = torch.tensor(
+        [resolve_options(registry["mixed"], {}, 0, index)["weight"] for index in range(200)]
+    )
     assert 0.2 <= weights.min() < 0.23
     assert 0.77 < weights.max() <= 0.8
     assert weights.mean().item() == pytest.approx(0.5, abs=0.04)

@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from spinlock.errors import OptionError
-from spinlock.initial_conditions import generate
+from spinlock.initial_conditions import generate, registry
 from spinlock.initial_conditions.multiscale_grf import mean_spectrum
 from spinlock.numerics.columns import spread
 from spinlock.numerics.grid import Grid
 from spinlock.numerics.spectral import half_spectrum_weights, power, ring_sums
+from spinlock.testing.laws import draw_from
 
+DRAW = draw_from(registry["multiscale_grf"])
 ALIASES = {"low": (1, 4), "mid": (6, 14), "high": (20, 48)}
 
 
@@ -20,7 +22,7 @@ def centroid(name):
 
 
 def test_variance_within_a_sample():
-    fields = generate("multiscale_grf", 64, 4, range(256), variance=2.0)
+    fields = DRAW(256, 64, 4, variance=2.0)
     assert spread(fields).square().mean().item() == pytest.approx(2.0, rel=0.05)
 
 
@@ -33,7 +35,7 @@ def test_variance_within_a_sample():
 )
 def test_the_spectrum_is_the_weighted_sum(options):
     grid = Grid(64)
-    fields = generate("multiscale_grf", 64, 4, range(256), **options)
+    fields = DRAW(256, 64, 4, **options)
     measured = ring_sums(power(fields).mean(dim=(0, 1)), grid)
     expected = ring_sums(mean_spectrum(grid, **options).double() * half_spectrum_weights(grid), grid) / 64**2
     shown = expected > 1e-3

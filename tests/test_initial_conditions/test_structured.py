@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from spinlock.errors import OptionError
-from spinlock.initial_conditions import generate
-from spinlock.testing.laws import white_noise
+from spinlock.initial_conditions import generate, registry
+from spinlock.testing.laws import draw_from, white_noise
+
+DRAW = draw_from(registry["structured"])
 
 
 def bins_needed(fields, share=0.99):
@@ -21,7 +23,7 @@ def bins_needed(fields, share=0.99):
 @pytest.mark.parametrize("number", [1, 3, 4, 9])
 def test_discs_have_few_values(number):
     """n discs in a channel give 2^n sums at most; channel c holds every third disc from the c-th on."""
-    fields = generate("structured", 64, 3, range(16), num_structures=number, structure_types=["circle"])
+    fields = DRAW(16, 64, 3, num_structures=number, structure_types=["circle"])
     for channel in range(3):
         discs = max(1, math.ceil((number - channel) / 3))
         assert max(len(field.unique()) for field in fields[:, channel]) <= 2**discs
@@ -31,7 +33,7 @@ def test_discs_have_few_values(number):
 
 @pytest.mark.parametrize(("number", "bins"), [(1, 2), (3, 2), (6, 4), (9, 6)])
 def test_stripes_have_few_wave_vectors(number, bins):
-    fields = generate("structured", 64, 3, range(16), num_structures=number, structure_types=["stripe"])
+    fields = DRAW(16, 64, 3, num_structures=number, structure_types=["stripe"])
     assert bins_needed(fields).max() <= bins
     assert bins_needed(white_noise()(16)).min() > 100
 
@@ -40,7 +42,7 @@ def test_blobs_are_smooth_and_discs_sharp():
     """The largest step between neighbours is the full height at a disc's edge and small on a blob's flank."""
     steps = {}
     for kind in ("circle", "blob"):
-        fields = generate("structured", 64, 3, range(16), num_structures=3, structure_types=[kind])
+        fields = DRAW(16, 64, 3, num_structures=3, structure_types=[kind])
         height = fields.abs().amax(dim=(-2, -1))
         steps[kind] = (fields - fields.roll(1, -1)).abs().amax(dim=(-2, -1)) / height
     assert steps["circle"].min() > 0.99
@@ -49,23 +51,19 @@ def test_blobs_are_smooth_and_discs_sharp():
 
 @pytest.mark.parametrize("kinds", [["circle"], ["stripe"], ["blob"], ["circle", "stripe", "blob"]])
 def test_no_channel_is_empty(kinds):
-    fields = generate("structured", 16, 6, range(64), num_structures=1, structure_types=kinds)
+    fields = DRAW(64, 16, 6, num_structures=1, structure_types=kinds)
     assert (fields.abs().amax(dim=(-2, -1)) > 0).all()
 
 
 def test_radius():
     """A disc of R sides covers πR² of the torus."""
-    fields = generate(
-        "structured", 128, 3, range(16), num_structures=3, structure_types=["circle"], radius_range=[0.2, 0.2]
-    )
+    fields = DRAW(16, 128, 3, num_structures=3, structure_types=["circle"], radius_range=[0.2, 0.2])
     covered = (fields != 0).double().mean(dim=(-2, -1))
     assert torch.allclose(covered, torch.full_like(covered, math.pi * 0.04), rtol=0.02)
 
 
 def test_amplitudes_are_between_half_and_whole_with_either_sign():
-    fields = generate(
-        "structured", 64, 3, range(64), num_structures=3, structure_types=["circle"], amplitude=3.0
-    )
+    fields = DRAW(64, 64, 3, num_structures=3, structure_types=["circle"], amplitude=3.0)
     height = fields.flatten(2)
     peak = height.gather(2, height.abs().argmax(dim=2, keepdim=True)).flatten()
     assert peak.abs().min() >= 1.5
@@ -75,8 +73,8 @@ def test_amplitudes_are_between_half_and_whole_with_either_sign():
 
 
 def test_every_kind_appears():
-    three = generate("structured", 32, 3, range(64), num_structures=3)
-    alone = [generate("structured", 32, 3, range(64), num_structures=3, structure_types=[kind] * 3)
+    three = DRAW(64, 32, 3, num_structures=3)
+    alone = [DRAW(64, 32, 3, num_structures=3, structure_types=[kind] * 3)
              for kind in ("circle", "stripe", "blob")]  # fmt: skip
     shares = [float((three == one).all(dim=-1).all(dim=-1).double().mean()) for one in alone]
     assert sum(shares) == pytest.approx(1.0)

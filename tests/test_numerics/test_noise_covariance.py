@@ -61,7 +61,7 @@ def test_filter_squared_is_the_covariance(size, correlation):
 
 
 def covariance_in_standard_errors(fields, target):
-    """The largest deviation of the measured covariance from ``target(dy, dx)`` over `LAGS`, and the largest error."""
+    """The largest deviation of the measured covariance from ``target(dy, dx)``, and the largest error."""
     spectrum = torch.fft.fft2(fields.double())
     measured = torch.fft.ifft2(spectrum.abs() ** 2).real / fields.shape[-1] ** 2
     deviations, errors = [], []

@@ -58,7 +58,7 @@ class LayerNorm(nn.Module):
 
 
 class Reference(nn.Module):
-    """The network of the documentation, built from torch.nn modules in float64, with an operator's weights."""
+    """The network of the documentation, of torch.nn modules in float64, with an operator's weights."""
 
     def __init__(
         self, network, *, normalization, activation, block, output_activation, padding_mode="circular"

@@ -287,7 +287,7 @@ CNN_OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=60)
+@settings(deadline=None, derandomize=True, database=None, max_examples=40)
 @given(
     options=CNN_OPTIONS,
     channels=st.integers(1, 6),

@@ -52,7 +52,7 @@ def test_samples_and_seeds_differ_pairwise():
 
 
 def test_weights_are_the_documented_numbers():
-    """Normals of (seed, family) at (sample, site, layer), by the numpy generator and Box and Muller in float64."""
+    """Normals of (seed, family) at (sample, site, layer), by the numpy generator in float64."""
     network = operator(
         seed=11, sample=6, channels=2, num_layers=2, base_channels=4, gain=1.5, activation="relu"
     )
@@ -252,8 +252,9 @@ def growth(activation, block, gain, samples=range(8), kernel_size=1, base_channe
     outputs = []
     for sample in samples:
         network = operator(
-            sample=sample, channels=64, num_layers=num_layers, base_channels=base_channels, kernel_size=kernel_size,
-            normalization="none", activation=activation, block=block, gain=gain, bias_scale=0.0,
+            sample=sample, channels=64, num_layers=num_layers, base_channels=base_channels,
+            kernel_size=kernel_size, normalization="none", activation=activation, block=block, gain=gain,
+            bias_scale=0.0,
         )  # fmt: skip
         outputs.append(float(network(keyed_states(channels=64, sample=sample)).square().mean()))
     return float(np.mean(outputs))

@@ -71,7 +71,7 @@ def keyed_field(channels=2, size=16, sample=0):
 
 
 def run(operator, *, initial=None, policy="autoregressive", steps=8, realizations=3, keep="all", **options):
-    """Roll an operator out; options are those of policies and noise, and seed, sample, classify, checkpoint."""
+    """Roll an operator out; options are those of policies and noise, and of `roll_out`."""
     initial = keyed_field() if initial is None else initial
     return roll_out(
         operator,

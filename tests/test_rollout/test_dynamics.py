@@ -1,6 +1,7 @@
 """The Lyapunov exponent and the label: systems of known behaviour, order of the rules, the twin itself."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -255,7 +256,7 @@ def test_a_realization_that_diverges_late_decides():
 
 def monitored(frames):
     monitor = Monitor(frames[0], len(frames) - 1)
-    for frame, (before, x) in enumerate(zip(frames, frames[1:], strict=False), start=1):
+    for frame, (before, x) in enumerate(pairwise(frames), start=1):
         monitor.observe(frame, before, x)
     return monitor
 

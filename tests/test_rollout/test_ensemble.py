@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spinlock.errors import UsageError
 from spinlock.keys import MAX_REALIZATION, MAX_STEP
-from test_rollout.stub_operators import Stub, identity, keyed_field, network, run, scaled
+from test_rollout.stub_operators import Stub, identity, keyed_field, network, run, same, scaled
 
 NOISES = [
     {"noise_scale": 0.0},
@@ -225,8 +225,8 @@ def states():
 def result():
     operator = build("cnn", {}, channels=2, seed=0, sample=0)
     rollout = roll_out(operator, torch.ones(2, 16, 16), policy=UpdatePolicy.of("convex", {}),
-                       noise=noise(noise_scale=0.1, spatial_correlation=0.1, dropout_rate=0.1), seed=0, sample=0,
-                       num_realizations=2, num_timesteps=16)
+                       noise=noise(noise_scale=0.1, spatial_correlation=0.1, dropout_rate=0.1),
+                       seed=0, sample=0, num_realizations=2, num_timesteps=16)
     return operator_digest(operator), rollout.final.flatten().tolist(), rollout.lyapunov
 
 before = states()

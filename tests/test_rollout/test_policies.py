@@ -1,6 +1,7 @@
 """Update policies: linear operators against their exact solutions, and the stationary law of linear noise."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -101,9 +102,7 @@ def test_explicit_euler_has_order_one():
         )
         for n in (20, 40, 80)
     ]
-    assert [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)] == pytest.approx(
-        [1.0, 1.0], abs=0.05
-    )
+    assert [math.log2(a / b) for a, b in pairwise(errors)] == pytest.approx([1.0, 1.0], abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Only a receipt of this plan, undamaged, whose shard stands, counts; all others are missing, with a reason."""
+"""Only an undamaged receipt of this plan whose shard stands counts; all others are missing, with a reason."""
 
 import json
 from dataclasses import asdict, replace

@@ -53,7 +53,7 @@ def smoothed(
     sites=("angle", "exponential"),
     native=1,
     cost="closed",
-    laws=(interquantile_ratio(3.147, alpha=1.5), median_kurtosis(5.0, alpha=1.5)),
+    laws=(interquantile_ratio(3.15, alpha=1.5), median_kurtosis(5.0, alpha=1.5)),
 )
 def heavy_tailed(
     grid: Grid,

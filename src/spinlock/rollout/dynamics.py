@@ -1,9 +1,9 @@
 """What an ensemble did: the largest Lyapunov exponent by a twin run, and the dynamics label.
 
 The **twin** of realization 0 has the same noise and starts 1e-5 rms away; after every step the distance is
-rescaled to 1e-5 rms (Benettin et al., Meccanica 1980). λ is the mean logarithmic growth of the distance over the
-last half of the steps, per step: of the distance relative to rms(x) where the state grows (uniform growth is no
-divergence), of the distance itself where the state shrinks (nor is what dies out more slowly than the state).
+rescaled to 1e-5 rms (Benettin et al., Meccanica 1980). λ is the mean logarithmic growth of the distance over
+the last half of the steps, per step: relative to rms(x) if the state grew over them (uniform growth is no
+divergence), of the distance itself if it shrank (nor is a difference that dies out more slowly).
 
 **Labels**, the first that holds, by realization 0 over the last half of the run (``diverged``: any one):
 

@@ -99,8 +99,7 @@ def _check_cover(layout: Layout, shards: Sequence[ShardFile]) -> None:
 def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> None:
     with DatasetFile(shard.path) as source:
         _check_shard(source, layout, shard, plan_digest)
-        for spec in field_arrays(layout):
-            _copy_chunks(file, source, spec, shard)
+        _copy_chunks(file, source, layout, shard)
         for spec in arrays(layout):
             if spec.kind in ("table", "checksum"):
                 source.copy_table(
@@ -124,20 +123,26 @@ def _check_shard(source: DatasetFile, layout: Layout, shard: ShardFile, plan_dig
             )
 
 
-def _copy_chunks(file: h5py.File, source: DatasetFile, spec: ArraySpec, shard: ShardFile) -> None:
-    target = dataset(file, spec.path).id
+def _copy_chunks(file: h5py.File, source: DatasetFile, layout: Layout, shard: ShardFile) -> None:
+    """Copy row by row, so that the bytes of the file do not depend on how its rows were cut into shards."""
+    fields = field_arrays(layout)
     grids = source.table("metadata/grid_sizes")
     with source.opened() as part:
-        array, checksums = dataset(part, spec.path), dataset(part, checksum_path(spec.path))
         for row, grid in enumerate(grids):
-            crcs = np.asarray(checksums[row])
-            for window in row_windows(spec, int(grid)):
-                offset = chunk_offset(spec, row, window.position)
-                try:
-                    raw = read_sound_chunk(array, offset, int(crcs[window.position]))
-                except StorageError as error:
-                    raise StorageError(
-                        f"{shard.path}: a chunk of {spec.path}, row {shard.lo + row} {error}: delete the "
-                        "shard and run the same command again, which makes it anew"
-                    ) from error
-                target.write_direct_chunk((shard.lo + row, *offset[1:]), raw)
+            for spec in fields:
+                _copy_row(dataset(file, spec.path).id, part, spec, shard, row, int(grid))
+
+
+def _copy_row(target: Any, part: h5py.File, spec: ArraySpec, shard: ShardFile, row: int, grid: int) -> None:
+    array = dataset(part, spec.path)
+    crcs = np.asarray(dataset(part, checksum_path(spec.path))[row])
+    for window in row_windows(spec, grid):
+        offset = chunk_offset(spec, row, window.position)
+        try:
+            raw = read_sound_chunk(array, offset, int(crcs[window.position]))
+        except StorageError as error:
+            raise StorageError(
+                f"{shard.path}: a chunk of {spec.path}, row {shard.lo + row} {error}: delete the shard and "
+                "run the same command again, which makes it anew"
+            ) from error
+        target.write_direct_chunk((shard.lo + row, *offset[1:]), raw)

@@ -139,7 +139,9 @@ def _create_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> h5py.Data
     folder, _, name = spec.path.rpartition("/")
     creation = h5p.create(h5p.DATASET_CREATE)
     creation.set_obj_track_times(False)
-    if spec.chunks is not None:
+    if spec.chunks is None:
+        creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)  # in one place, whoever writes to it first
+    else:
         if find_codec(layout.compression).packages:
             import hdf5plugin  # noqa: F401 (registers the filters, without which HDF5 refuses to name them)
         creation.set_chunk(spec.chunks)

@@ -18,6 +18,7 @@ from spinlock.numerics.columns import spread
 from spinlock.numerics.grid import Grid
 from spinlock.numerics.spectral import power, ring_sums
 from spinlock.registry import Option
+from spinlock.testing.laws import draw_from
 
 GRID_SIZE = 64
 OCTAVES = ((1, 2), (2, 3), (3, 5), (5, 9), (9, 17))
@@ -82,7 +83,7 @@ def check_channels(entry: InitialCondition) -> None:
 
 def check_samples(entry: InitialCondition) -> None:
     """No field is blank among 256 samples, none is another one, and those of a batch differ widely."""
-    fields = generate(entry.name, GRID_SIZE, 1, range(256))
+    fields = draw_from(entry)(256, GRID_SIZE, 1)
     spreads = spread(fields)
     scale = float(spreads.square().mean().sqrt())
     assert scale > 0, "all fields are blank"
@@ -175,7 +176,7 @@ def check_length_scaling(
     """Lengths grow with the grid: shares of power at 1 to 16 cycles per side agree within 10 % and error."""
     shapes = []
     for size in grids:
-        fields = generate(entry.name, size, entry.native, range(count))
+        fields = draw_from(entry)(count, size, entry.native)
         sums = ring_sums(power(fields).mean(dim=1), Grid(size))
         octaves = torch.stack([sums[:, low:high].sum(dim=1) for low, high in OCTAVES], dim=1)
         shares = octaves / octaves.sum(dim=1).mean()
@@ -193,7 +194,7 @@ def check_roll_invariance(entry: InitialCondition, count: int = 64) -> None:
     """Fields of a periodic type have no seam: pixels differ across the border as they do elsewhere."""
     if not entry.periodic:
         return
-    fields = generate(entry.name, GRID_SIZE, 1, range(count))[:, 0].double()
+    fields = draw_from(entry)(count, GRID_SIZE, 1)[:, 0].double()
     for axis in (1, 2):
         steps = (fields - fields.roll(1, axis)).square().mean(dim=3 - axis)
         excess = steps[:, 0] - steps[:, 1:].mean(dim=1)

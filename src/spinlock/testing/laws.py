@@ -16,7 +16,7 @@ from spinlock.numerics.random import SampleKeys
 from spinlock.numerics.spectral import spectral
 
 GRID_SIZE = 64
-BLOCK = 32
+BLOCK = 64
 
 
 def draw_from(entry: InitialCondition, seed: int = 0) -> Draw:
