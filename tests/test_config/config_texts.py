@@ -85,7 +85,7 @@ def changed(changes: dict[str, Any], values: dict[str, Any] = VALUES) -> dict[st
     """Return the values with dotted keys set."""
     result = copy.deepcopy(values)
     for key, value in changes.items():
-        put(result, key, value)
+        put(result, key, copy.deepcopy(value))
     return result
 
 

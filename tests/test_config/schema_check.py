@@ -5,12 +5,12 @@ from typing import Any
 
 TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
-KNOWN = {
-    "$ref", "$defs", "$schema", "title", "description", "default", "affects", "type", "enum", "const", "anyOf", "not",
-    "if", "then", "properties", "patternProperties", "additionalProperties", "propertyNames", "required", "items",
-    "minItems", "maxItems", "uniqueItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-    "pattern",
-}  # fmt: skip
+ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "affects"}
+GENERAL = {"$ref", "type", "enum", "const", "anyOf", "not", "if", "then"}
+OBJECTS = {"properties", "patternProperties", "additionalProperties", "propertyNames", "required"}
+ARRAYS = {"items", "minItems", "maxItems", "uniqueItems"}
+SCALARS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern"}
+KNOWN = ANNOTATIONS | GENERAL | OBJECTS | ARRAYS | SCALARS
 
 
 def accepts(schema: dict[str, Any], value: Any) -> bool:

@@ -26,9 +26,9 @@ UNREADABLE = {
     "bad indentation": ("a:\n  b: 1\n c: 2\n", "line 3: not valid YAML"),
     "tab": (
         "a:\n\tb: 1\n",
-        "line 2: not valid YAML: found character '\\t' that cannot start any token: indent with spaces",
+        "line 2: not valid YAML: found character '\\t' that cannot start any token (indent with spaces",
     ),
-    "two documents": (TEXT + "---\n" + TEXT, "a second document begins here"),
+    "two documents": (TEXT + "---\n" + TEXT, "`---` begins a second document"),
     "alias": ("a: &x 1\nb: *x\n", "line 1: anchors and aliases (here 'x') are not allowed"),
     "aliases that grow": ("a: &a [1]\nb: &b [*a, *a]\n", "anchors and aliases"),
     "tag": ("a: 1\nb: !!python/object/apply:os.getcwd []\n", "line 2: tags"),

@@ -23,13 +23,16 @@ WRONG = parse_source(TABLE.read_text(encoding="utf-8"), "table").values
 SCHEMA = config_schema()
 GENERATION = "simulation.input_generation"
 
+SEVERAL_VALUES = """reversed integers, reversed reals, equal reals, log from 0, log of integers, alpha idle,
+noise type without noise, parameter under two headings, all weights zero, options in no use, level,
+option that does not suit a grid, every > steps"""
+BESIDE_AN_OWN_LABEL = "unknown type, unknown method"
+NO_JSON = """key twice, number as a key, boolean as a key, list as a key, null character, surrogate, nan,
+infinity, huge integer, overflow, infinite weight"""
 ONLY_LOADING_TELLS = {
-    "reversed integers", "reversed reals", "equal reals", "log from 0", "log of integers", "alpha idle",
-    "parameter under two headings", "noise type without noise", "all weights zero", "options in no use", "level",
-    "option that does not suit a grid", "every > steps", "key twice", "number as a key", "boolean as a key",
-    "list as a key", "null character", "surrogate", "huge integer", "nan", "infinity", "overflow", "infinite weight",
-}  # fmt: skip
-"""What hangs on several values at once, or is no JSON."""
+    name.strip() for faults in (SEVERAL_VALUES, BESIDE_AN_OWN_LABEL, NO_JSON) for name in faults.split(",")
+}
+"""Faults that hang on several values at once, names that may be labels of one's own, and what is no JSON."""
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -109,7 +112,7 @@ def test_every_key_is_described():
     """What an editor shows beside a key."""
     for name, definition in SCHEMA["$defs"].items():
         for key, schema in definition.get("properties", {}).items():
-            assert "description" in schema or "$ref" in schema or key in ("type",), (name, key)
+            assert "description" in schema or "$ref" in schema or key == "type", (name, key)
             assert "title" not in schema
 
 

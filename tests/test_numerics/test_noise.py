@@ -204,6 +204,13 @@ def test_a_step_s_noise_does_not_depend_on_how_many_are_drawn_with_it(num_timest
     assert torch.equal(ours, added(stream(size=16), zero, steps))
 
 
+def test_the_last_step_of_the_counter_can_be_drawn():
+    zero = torch.zeros(1, 3, 16, 16)
+    source = stream(size=16)
+    late = added(source, zero, range(MAX_STEP - 3, MAX_STEP))
+    assert torch.equal(late[-1:], added(stream(size=16), zero, [MAX_STEP - 1]))
+
+
 def test_nothing_is_drawn_beyond_the_run(monkeypatch):
     drawn = []
     original = noise_module.random_words

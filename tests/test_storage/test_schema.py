@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from spinlock.errors import OptionError, StorageError, UnknownNameError
 from spinlock.storage.chunks import chunks_in_row, row_windows
 from spinlock.storage.describe import describe
-from spinlock.storage.schema import CHUNK_BYTES, ITEM_SIZES, Layout, Parameter, arrays, balanced, field_arrays
+from spinlock.storage.schema import (
+    CHUNK_BYTES,
+    ITEM_SIZES,
+    Layout,
+    Parameter,
+    arrays,
+    balanced,
+    dimension_sizes,
+    field_arrays,
+)
 from test_storage.dataset_samples import layout_of
 
 grids = st.lists(st.integers(16, 300), min_size=1, max_size=3, unique=True).map(lambda g: tuple(sorted(g)))
@@ -89,7 +98,6 @@ def test_the_tree_is_the_documented_one():
     columns = ["ic_types", "ic_labels", "ic_options", "rollout_policies", "grid_sizes", "noise_regimes"]
     columns += ["dynamics", "lyapunov", "operator_digests", "checksums/rows"]
     values = ["activation", "gain", "num_layers", "residual"]
-    tiles = ("channel_chunk", "y_chunk", "x_chunk")
     assert tree == {
         "inputs/fields": ("sample", "channel", "y", "x"),
         "outputs/fields": ("sample", "realization", "channel", "y", "x"),
@@ -100,10 +108,18 @@ def test_the_tree_is_the_documented_one():
         "metadata/overflow_steps": ("sample", "realization"),
         "parameters/params": ("sample", "parameter"),
         **{f"parameters/values/{name}": ("sample",) for name in values},
-        "metadata/checksums/inputs/fields": ("sample", *tiles),
-        "metadata/checksums/outputs/fields": ("sample", "realization_chunk", *tiles),
-        "metadata/checksums/outputs/trajectories": ("sample", "realization_chunk", "frame_chunk", *tiles),
+        "metadata/checksums/inputs/fields": ("sample", "input_chunk"),
+        "metadata/checksums/outputs/fields": ("sample", "output_chunk"),
+        "metadata/checksums/outputs/trajectories": ("sample", "trajectory_chunk"),
     }
+
+
+@given(layouts)
+def test_every_axis_of_every_array_has_its_length(layout):
+    sizes = dimension_sizes(layout)
+    for spec in arrays(layout):
+        assert tuple(sizes[dim] for dim in spec.dims) == spec.shape, spec.path
+    assert set(sizes) == {dim for spec in arrays(layout) for dim in spec.dims}
 
 
 def test_what_is_not_asked_for_is_not_there():

@@ -34,12 +34,10 @@ def _decisive(section: BaseModel) -> dict[str, Any]:
         return {name: _decisive(parameter) for name, parameter in section.parameters().items()}
     kept: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+        value, default = getattr(section, name), field.get_default(call_default_factory=True)
         if isinstance(value, BaseModel):
             kept[name] = _decisive(value)
-        elif affects(field) in ("content", "layout") and value != field.get_default(
-            call_default_factory=True
-        ):
+        elif affects(field) in ("content", "layout") and value != default:
             kept[name] = value
     if isinstance(section, InputGeneration):
         kept["blocks"] = {label: block for label, block in section.blocks.items() if block}

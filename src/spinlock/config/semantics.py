@@ -166,7 +166,7 @@ def _grid_sizes(written: Mapping[str, Written], option: Option) -> tuple[int, ..
 def _initial_condition_faults(raw: Mapping[str, Any], grids: tuple[int, ...]) -> Iterator[Fault]:
     keys, typos = _corrected_keys(raw)
     for key in typos:
-        allowed = [*SECTION_KEYS, *(name for name in _labels(raw))]
+        allowed = [*SECTION_KEYS, *_labels(raw)]
         yield Fault((*INPUT_GENERATION, key), unknown_key(key, allowed))
     section = {correct: raw[written] for correct, written in keys.items()}
     method, weights = section.pop("method", SAMPLED), section.pop("ic_type_weights", None)
@@ -196,16 +196,12 @@ def _corrected_keys(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     Every key beside the section's own is the name of a type, so a misspelt one would pass for such a name.
     """
     keys: dict[str, str] = {}
-    typos = []
+    typos: list[str] = []
+    free = [own for own in SECTION_KEYS if own not in raw]
     for key in raw:
-        near = (
-            near_miss(key, [own for own in SECTION_KEYS if own not in raw])
-            if key not in _labels(raw)
-            else None
-        )
-        if key not in SECTION_KEYS and near:
-            typos.append(key)
-        keys[near or key if key not in SECTION_KEYS else key] = key
+        near = None if key in SECTION_KEYS or key in _labels(raw) else near_miss(key, free)
+        typos += [key] if near else []
+        keys[near or key] = key
     return keys, typos
 
 

@@ -123,12 +123,10 @@ def parse_source(text: str, name: str) -> Source:
     ConfigError
         If the text is no YAML, or nested too deep to be a configuration.
     """
-    loader = yaml.SafeLoader("")
+    reading = _Reading()
     try:
-        _check_depth(text, name)
-        loader = yaml.SafeLoader(text)
-        reading = _Reading()
-        node = loader.get_single_node()
+        _refuse_extras(text, name)
+        node = yaml.compose(text, yaml.SafeLoader)
         values = None if node is None else reading.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -141,22 +139,29 @@ def parse_source(text: str, name: str) -> Source:
         ) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
     return Source(name, values, reading.lines, tuple(reading.faults))
+
+
+REMEDIES = {
+    "'\\t'": "indent with spaces, not tabs",
+    "another document": "`---` begins a second document, and a configuration is one",
+    "mapping values are not allowed": "check the indentation, or put quotes around a value that holds `: `",
+    "<block": "check the indentation of this line and of those above",
+    "end of stream": "a quote or bracket is not closed",
+    "<stream end>": "a quote or bracket is not closed",
+    "',' or": "a bracket is not closed, or a comma is missing",
+}
+"""What to do, by a part of what the parser says."""
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "it cannot be read"
-    if "'\\t'" in problem:
-        return f"{problem}: indent with spaces, not tabs"
-    if "another document" in problem:
-        return "a second document begins here (`---`); a configuration is one"
-    return problem
+    remedy = next((remedy for part, remedy in REMEDIES.items() if part in problem), None)
+    return f"{problem} ({remedy})" if remedy else problem
 
 
-def _check_depth(text: str, name: str) -> None:
-    """Refuse text nested too deep, before anything walks it recursively."""
+def _refuse_extras(text: str, name: str) -> None:
+    """Refuse anchors, aliases, tags, and text nested too deep, before anything walks it recursively."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
 from spinlock.storage.chunks import chunk_offset, row_windows
 from spinlock.storage.digest import seal
-from spinlock.storage.raw_chunks import read_sound_chunk
+from spinlock.storage.raw_chunks import read_sound_chunk, row_checksums
 from spinlock.storage.reader import DatasetFile
-from spinlock.storage.schema import ArraySpec, Layout, arrays, checksum_path, field_arrays
+from spinlock.storage.schema import ArraySpec, Layout, arrays, field_arrays
 from spinlock.storage.shards import ShardFile, require_sound, writing
 from spinlock.storage.tree import create_tree, write_table
 from spinlock.storage.walk import dataset
@@ -135,7 +134,7 @@ def _copy_chunks(file: h5py.File, source: DatasetFile, layout: Layout, shard: Sh
 
 def _copy_row(target: Any, part: h5py.File, spec: ArraySpec, shard: ShardFile, row: int, grid: int) -> None:
     array = dataset(part, spec.path)
-    crcs = np.asarray(dataset(part, checksum_path(spec.path))[row])
+    crcs = row_checksums(part, spec, row)
     for window in row_windows(spec, grid):
         offset = chunk_offset(spec, row, window.position)
         try:

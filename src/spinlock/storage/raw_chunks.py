@@ -4,12 +4,20 @@ import zlib
 from math import prod
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
-from spinlock.storage.walk import H5_ERRORS
+from spinlock.storage.schema import ArraySpec, checksum_path
+from spinlock.storage.walk import H5_ERRORS, dataset
 
 Offset = tuple[int, ...]
 """The element at which a chunk begins."""
+
+
+def row_checksums(file: h5py.File, spec: ArraySpec, row: int) -> NDArray[np.int64]:
+    """Return the checksums of a row's chunks by position, -1 where none is stored."""
+    return np.asarray(dataset(file, checksum_path(spec.path))[row]).reshape(spec.chunk_grid[1:])
 
 
 def read_chunk(array: h5py.Dataset, offset: Offset) -> bytes | None:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.registry import unknown_name
-from spinlock.storage.chunks import ChunkWindow, chunk_offset, chunk_shape, row_windows
+from spinlock.storage.chunks import ChunkWindow, chunk_offset, chunk_shape, row_shape, row_windows
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.digest import BLOCK_BYTES, read_digest
 from spinlock.storage.opening import open_h5, refuse, same_file, sound_layout
-from spinlock.storage.raw_chunks import read_sound_chunk
+from spinlock.storage.raw_chunks import read_sound_chunk, row_checksums
 from spinlock.storage.rows import stored_dtype
-from spinlock.storage.schema import ArraySpec, arrays, checksum_path
+from spinlock.storage.schema import ArraySpec, arrays
 from spinlock.storage.walk import H5_ERRORS, dataset, decode_attribute, group, is_chunked, is_scale, walk
 
 _lock = threading.RLock()
@@ -168,14 +168,17 @@ class DatasetFile:
                 raw = self._read_chunks(file, spec, index, windows)
             except (StorageError, *H5_ERRORS) as error:
                 raise self._damaged(spec.path, index, f"a chunk {error}") from error
-        side = grid if size is None else size
-        values = np.full((*spec.shape[1:-2], max(side, grid), max(side, grid)), np.nan, np.float32)
+        values = np.empty(row_shape(spec, grid), np.float32)
         for window, data in zip(windows, raw, strict=True):
             try:
                 values[window.row] = self._decode(spec, data)[window.chunk]
             except StorageError as error:
                 raise self._damaged(spec.path, index, str(error)) from error
-        return values if side == values.shape[-1] else np.ascontiguousarray(values[..., :side, :side])
+        if size is None or size <= grid:
+            return np.ascontiguousarray(values[..., :size, :size])
+        padded = np.full(row_shape(spec, size), np.nan, np.float32)
+        padded[..., :grid, :grid] = values
+        return padded
 
     def _read_chunks(
         self, file: h5py.File, spec: ArraySpec, index: int, windows: list[ChunkWindow]
@@ -189,7 +192,7 @@ class DatasetFile:
                 raw.append(array.id.read_direct_chunk(offset)[1])
                 continue
             if crcs is None:
-                crcs = np.asarray(dataset(file, checksum_path(spec.path))[index])
+                crcs = row_checksums(file, spec, index)
             raw.append(read_sound_chunk(array, offset, int(crcs[window.position])))
             touched[place] = True
         return raw

@@ -22,6 +22,12 @@ STRING_TABLES = ("dynamics", "ic_labels", "ic_options", "ic_types", "noise_regim
 DIGEST_LENGTH = 64
 CHECKSUMS = "metadata/checksums"
 ROW_CHECKSUMS = f"{CHECKSUMS}/rows"
+CHUNK_DIMS = {
+    "inputs/fields": "input_chunk",
+    "outputs/fields": "output_chunk",
+    "outputs/trajectories": "trajectory_chunk",
+}
+"""The dimension that counts the chunks of one row of a field."""
 
 LIMITS = {
     "samples": 2**32,
@@ -246,7 +252,8 @@ def dimension_sizes(layout: Layout) -> dict[str, int]:
         sizes["frame"] = len(layout.timesteps)
     if layout.parameters:
         sizes["parameter"] = len(layout.parameters)
-    return sizes
+    chunks = {CHUNK_DIMS[field.path]: prod(field.chunk_grid[1:]) for field in _fields(layout)}
+    return sizes | chunks
 
 
 def checksum_path(path: str) -> str:
@@ -374,9 +381,10 @@ def _checksums(layout: Layout) -> list[ArraySpec]:
     description = "CRC-32 of one row's entries in all tables, in the order of the schema."
     specs = [ArraySpec(ROW_CHECKSUMS, "checksum", ("sample",), (layout.samples,), "uint32", description)]
     for field in _fields(layout):
-        dims = ("sample", *(f"{dim}_chunk" for dim in field.dims[1:]))
-        description = f"CRC-32 of each stored chunk of {field.path}; -1 where none is stored."
-        specs.append(
-            ArraySpec(checksum_path(field.path), "checksum", dims, field.chunk_grid, "int64", description)
+        shape = (layout.samples, prod(field.chunk_grid[1:]))
+        description = (
+            f"CRC-32 of each chunk of a row of {field.path}, in index order; -1 where none is stored."
         )
+        path, dims = checksum_path(field.path), ("sample", CHUNK_DIMS[field.path])
+        specs.append(ArraySpec(path, "checksum", dims, shape, "int64", description))
     return specs

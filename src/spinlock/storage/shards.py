@@ -127,7 +127,7 @@ def _write_rows(
         raise StorageError(f"a shard of {layout.samples} rows was given {len(entries)}")
     columns = {spec.path: np.stack([entry[spec.path] for entry in entries]) for spec in tables}
     columns[ROW_CHECKSUMS] = np.array(row_crcs, np.uint32)
-    columns |= {checksum_path(field): grid for field, grid in crcs.items()}
+    columns |= {checksum_path(field): grid.reshape(layout.samples, -1) for field, grid in crcs.items()}
     with write_errors(path):
         for spec in arrays(layout):
             if spec.path in columns:

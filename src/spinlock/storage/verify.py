@@ -15,7 +15,7 @@ from spinlock.storage.chunks import chunk_offset, row_windows
 from spinlock.storage.damage import Damage
 from spinlock.storage.digest import BLOCK_BYTES, digest_faults
 from spinlock.storage.opening import grid_faults, open_h5, read_layout, structure_faults
-from spinlock.storage.raw_chunks import chunk_fault
+from spinlock.storage.raw_chunks import chunk_fault, row_checksums
 from spinlock.storage.schema import (
     ROW_CHECKSUMS,
     ArraySpec,
@@ -93,18 +93,18 @@ def changed_rows(file: h5py.File, layout: Layout) -> Iterator[int]:
     for first in range(0, layout.samples, step):
         last = min(first + step, layout.samples)
         stored = dataset(file, ROW_CHECKSUMS)[first:last]
-        for row, crc in enumerate(row_checksums(file, specs, first, last), first):
+        for row, crc in enumerate(entry_checksums(file, specs, first, last), first):
             if crc != stored[row - first]:
                 yield row
 
 
-def row_checksums(file: h5py.File, specs: list[ArraySpec], first: int, last: int) -> list[int]:
+def entry_checksums(file: h5py.File, specs: list[ArraySpec], first: int, last: int) -> list[int]:
     """Return the CRC-32 of each row's entries in the given tables, rows first … last − 1."""
     crcs = [0] * (last - first)
     for spec in specs:
         values = np.ascontiguousarray(dataset(file, spec.path)[first:last])
         entries = values.view(np.uint8).reshape(last - first, -1)  # bytes, the padding of text included
-        crcs = [zlib.crc32(entry, crc) for entry, crc in zip(entries, crcs, strict=True)]
+        crcs = [zlib.crc32(entry.data, crc) for entry, crc in zip(entries, crcs, strict=True)]
     return crcs
 
 
@@ -112,9 +112,9 @@ def chunk_damage(
     file: h5py.File, spec: ArraySpec, grids: NDArray[np.int32], known: tuple[int, ...]
 ) -> Iterator[Damage]:
     """Yield the damaged, missing and superfluous chunks of a field."""
-    array, checksums = dataset(file, spec.path), dataset(file, checksum_path(spec.path))
+    array = dataset(file, spec.path)
     for row, grid in enumerate(grids.tolist()):
-        crcs = np.asarray(checksums[row])
+        crcs = row_checksums(file, spec, row)
         wanted = {window.position for window in row_windows(spec, grid)} if grid in known else None
         for position in product(*map(range, spec.chunk_grid[1:])):
             crc = int(crcs[position])
