@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -143,7 +144,9 @@ class LaterParameter(ParameterConfig):
 
 
 class LaterSpace(ParameterSpace):
-    architecture: dict[str, LaterParameter] = affecting("content", default={}, description="With it.")
+    architecture: dict[str, LaterParameter] = affecting(  # pyright: ignore[reportIncompatibleVariableOverride]
+        "content", default={}, description="With it."
+    )
 
 
 class LaterSampling(Sampling):
@@ -153,8 +156,12 @@ class LaterSampling(Sampling):
 
 
 class LaterConfig(Config):
-    parameter_space: LaterSpace = affecting("content", description="With a longer section.")
-    sampling: LaterSampling = affecting("content", description="With a longer section.")
+    parameter_space: LaterSpace = affecting(  # pyright: ignore[reportIncompatibleVariableOverride]
+        "content", description="With a longer section."
+    )
+    sampling: LaterSampling = affecting(  # pyright: ignore[reportIncompatibleVariableOverride]
+        "content", description="With a longer section."
+    )
 
 
 def later_digest(changes):
@@ -194,7 +201,7 @@ def test_a_stored_configuration_is_the_same_again(change):
     assert draws_of(again) == draws_of(config)
 
 
-def with_later_keys(values):
+def with_later_keys(values: Any) -> Any:
     """Return the values with a key of a later version in every section."""
     if not isinstance(values, dict):
         return values

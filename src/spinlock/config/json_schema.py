@@ -1,8 +1,8 @@
 """The configuration as a JSON Schema, for editors: completion, descriptions, and typos marked while writing.
 
 Names and values come from the catalogues. The schema accepts what `load_config` accepts, a parameter's unused
-keys left out rather than null. What hangs on several keys at once, as ascending bounds or a parameter that never
-acts, only `load_config` tells.
+keys left out rather than null. What hangs on several keys at once, as ascending bounds or a parameter that
+never acts, only `load_config` tells.
 """
 
 from collections.abc import Iterable, Mapping

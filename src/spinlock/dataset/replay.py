@@ -1,7 +1,7 @@
 """Replay: make rows again and compare them with what is stored.
 
 In the environment that made the dataset every number must be equal to the last bit. Elsewhere the draw must
-be exact, inputs agree within 1e-5 and outputs within 1e-6·e^{λT}, as rms of the difference over rms of the
+be exact, inputs agree within 1e-5 and outputs within 1e-4·e^{λT}, as rms of the difference over rms of the
 field; where that exceeds 0.1 the outputs of a row are *not comparable*.
 """
 
@@ -18,12 +18,17 @@ from spinlock.execution.simulate import Sampled, simulate, stored_row
 from spinlock.storage import Row
 
 INPUT_TOLERANCE = 1e-5
-OUTPUT_TOLERANCE = 1e-6
+OUTPUT_TOLERANCE = 1e-4
+"""One step rounds by about 1e-7; λ, from the last half of a rollout, leaves out what grew before.
+
+128 rows of 3 to 40 steps made with SSE4.1 and with AVX-512 differed by at most 1.5e-5·e^{λT}.
+"""
+
 COMPARABLE = 0.1
 """Expected relative difference above which a chaotic row says nothing."""
 
-UNKNOWN_EXPONENT = 1.0
-"""λ per step allowed to a row too short to have its own; few operators exceed it."""
+UNKNOWN_EXPONENT = 0.5
+"""λ per step allowed to a row too short to have its own; operators beyond it are rare."""
 
 
 def replayed_rows(count: int, samples: int) -> list[int]:

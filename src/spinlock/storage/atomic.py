@@ -34,12 +34,14 @@ def committed(path: Path, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Pa
     temporary = path.with_name(f"{path.name}.tmp-{uuid4().hex}")
     try:
         yield temporary
+        checkpoint("fsync")
         with write_errors(path):
-            checkpoint("fsync")
             _fsync(temporary)
-            checkpoint("rename")
+        checkpoint("rename")
+        with write_errors(path):
             os.replace(temporary, path)  # noqa: PTH105 (atomic over an existing file by definition)
-            checkpoint("fsync directory")
+        checkpoint("fsync directory")
+        with write_errors(path):
             _fsync(path.parent)
     finally:
         remove_file(temporary)

@@ -76,8 +76,9 @@ def finalize(
                 digest = seal(file)
             checkpoint("close")
         checkpoint("check")
-        require_sound(temporary, path)
-        size = temporary.stat().st_size
+        with write_errors(path):
+            require_sound(temporary, path)
+            size = temporary.stat().st_size
     return FinalFile(path, size, digest)
 
 

@@ -5,6 +5,7 @@ a damaged one, so they are compared as raw bytes before anything in them is read
 """
 
 import json
+import mmap
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,15 @@ HEADER = 16
 
 
 def heap_checksums(path: Path) -> str:
-    """Return [address, size, CRC-32] of each global heap in a file that holds little else yet, as JSON."""
-    data = path.read_bytes()
+    """Return [address, size, CRC-32] of each global heap in a file whose arrays are still empty, as JSON."""
     found: list[list[int]] = []
-    start = data.find(SIGNATURE)
-    while start >= 0:
-        size = int.from_bytes(data[start + 8 : start + HEADER], "little")
-        if HEADER <= size <= len(data) - start:
-            found.append([start, size, zlib.crc32(data[start : start + size])])
-        start = data.find(SIGNATURE, start + 1)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(SIGNATURE)
+        while start >= 0:
+            size = int.from_bytes(data[start + 8 : start + HEADER], "little")
+            if HEADER <= size <= len(data) - start:
+                found.append([start, size, zlib.crc32(data[start : start + size])])
+            start = data.find(SIGNATURE, start + 1)
     return json.dumps(found)
 
 

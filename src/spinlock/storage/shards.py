@@ -25,8 +25,9 @@ from spinlock.storage.schema import (
     field_arrays,
     row_tables,
 )
-from spinlock.storage.tree import create_file, create_tree, dataset, write_table
+from spinlock.storage.tree import create_file, create_tree, write_table
 from spinlock.storage.verify import verify
+from spinlock.storage.walk import dataset
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def write_shard(
                 digest = seal(file)
             checkpoint("close")
         checkpoint("check")
-        require_sound(temporary, path)
-        size, sha256 = temporary.stat().st_size, file_sha256(temporary)
+        with write_errors(path):
+            require_sound(temporary, path)
+            size, sha256 = temporary.stat().st_size, file_sha256(temporary)
     return ShardFile(path, lo, hi, size, sha256, digest)
 
 

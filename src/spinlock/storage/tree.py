@@ -32,7 +32,6 @@ from spinlock.storage.walk import Object, dataset, group
 NETCDF_DIMENSION = "This is a netCDF dimension but not a netCDF variable. %9d"
 """The scale name by which netCDF readers know an axis that has a length and no values."""
 
-
 HEAPS = "heaps"
 """The attribute of ``/metadata/checksums`` that holds the checksums of the global heaps."""
 
