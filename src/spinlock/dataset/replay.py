@@ -90,8 +90,9 @@ def _close_faults(
     exponent, steps = float(dataset.metadata["lyapunov"][index]), dataset.config.simulation.num_timesteps
     growth = steps * (max(exponent, 0.0) if math.isfinite(exponent) else UNKNOWN_EXPONENT)
     tolerance = OUTPUT_TOLERANCE * math.exp(min(growth, 50.0))
-    if tolerance > COMPARABLE or sample.rollout.dynamics == "diverged":
-        note(f"row {index}: outputs not comparable (λ·T = {growth:.1f}, {sample.rollout.dynamics})")
+    label = str(dataset.metadata["dynamics"][index])
+    if tolerance > COMPARABLE or "diverged" in (label, sample.rollout.dynamics):
+        note(f"row {index}: outputs not comparable (λ·T = {growth:.1f}, {label})")
         return
     for path in stored:
         if path != "inputs/fields" and not _close(stored[path], made[path], tolerance + 2 * bound):

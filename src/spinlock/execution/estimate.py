@@ -55,11 +55,15 @@ class Estimate:
     core_seconds: float
 
 
-def applications(plan: Plan) -> int:
-    """Return how often one sample's operator is applied: M·T, and T more for the twin."""
+def applications(plan: Plan, draw: Draw) -> int:
+    """Return how often a sample's operator is applied: M·T, and T more for the twin.
+
+    Without noise all realizations are one, unless batch normalization has them advance together.
+    """
     simulation = plan.config.simulation
     steps = simulation.num_timesteps
-    return (simulation.num_realizations + (steps >= SHORTEST)) * steps
+    identical = draw.noise.silent and draw.values.get("normalization") != "batch"
+    return ((1 if identical else simulation.num_realizations) + (steps >= SHORTEST)) * steps
 
 
 def application_flops(plan: Plan, draw: Draw) -> int:
@@ -79,16 +83,17 @@ def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
     """Return what a plan costs, from its first draws and a typical core, times a measured correction."""
     surveyed = list(plan.draws(0, min(SURVEYED, plan.total_samples)))
     scale = plan.total_samples / len(surveyed)
-    count = applications(plan)
     frames = 1 + plan.config.simulation.num_realizations * (1 + len(plan.timesteps))
     frame_bytes = plan.config.simulation.num_channels * np.dtype(plan.layout.storage_precision.dtype).itemsize
     return Estimate(
         architectures=len({_architecture(draw) for draw in surveyed}),
         surveyed=len(surveyed),
-        flops=scale * sum(application_flops(plan, draw) for draw in surveyed) * count,
+        flops=scale * sum(application_flops(plan, draw) * applications(plan, draw) for draw in surveyed),
         data_bytes=scale * sum(frames * frame_bytes * draw.grid_size**2 for draw in surveyed),
         memory_bytes=PROCESS_BYTES + 3 * plan.row_bytes + max(_hidden_bytes(plan, draw) for draw in surveyed),
-        core_seconds=scale * sum(predicted_seconds(plan, draw, count) for draw in surveyed) * correction,
+        core_seconds=scale
+        * correction
+        * sum(predicted_seconds(plan, draw, applications(plan, draw)) for draw in surveyed),
     )
 
 
