@@ -1,4 +1,4 @@
-"""The type checker of the tests: beartype, with integers accepted where a real number is asked for (PEP 484)."""
+"""The type checker of the tests: beartype, with integers accepted as real numbers (PEP 484)."""
 
 from beartype import BeartypeConf, beartype
 

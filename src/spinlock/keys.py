@@ -119,7 +119,7 @@ class Key:
 
 
 def site_number(name: str) -> int:
-    """Return the 16-bit number of a named site, from the CRC-32 of its name: it never depends on call order."""
+    """Return the 16-bit number of a named site, from the CRC-32 of its name, whatever the call order."""
     return zlib.crc32(name.encode()) & 0xFFFF
 
 

@@ -1,46 +1,49 @@
 """Making a dataset leaves the process as it was: random states, threads, signals, open files."""
 
-import random
+import json
 import signal
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny
-import torch
 
 
-def random_states() -> tuple:
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 (the state that must not change)
-    return random.getstate(), (kind, keys.tobytes(), *rest), torch.get_rng_state().numpy().tobytes()
+# In a process of its own: the types checked in tests are checked at places that `random` chooses.
+STATES = """
+import json, random, sys, threading
+from pathlib import Path
+import numpy as np
+import tiny, torch
 
+def states():
+    kind, keys, *rest = np.random.get_state()
+    return repr((random.getstate(), kind, keys.tobytes(), rest, torch.get_rng_state().tolist()))
 
-def threads_of_a_new_thread() -> int:
+def threads_of_a_new_thread():
     found = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
+    thread.start(); thread.join()
     return found[0]
 
+for threads in (1, 2):
+    torch.set_num_threads(threads)
+    before = states()
+    output = Path(sys.argv[1]) / f"{threads}.h5"
+    tiny.generate(output, tiny.EVERYTHING, {"sampling.total_samples": 7, "simulation.parallelism.workers": 2})
+    print(json.dumps([states() == before, torch.get_num_threads(), threads_of_a_new_thread()]))
+random.random(); after = states()
+print(json.dumps(after != before))
+"""
 
-@pytest.fixture(params=[1, 2])
-def torch_threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
-
-@pytest.mark.usefixtures("few_shards")
-def test_no_random_state_and_no_thread_count_changes(tmp_path, torch_threads):
-    before = random_states()
-    tiny.generate(
-        tmp_path / "a.h5", tiny.EVERYTHING, {"sampling.total_samples": 7, "simulation.parallelism.workers": 2}
-    )
-    assert random_states() == before
-    assert torch.get_num_threads() == torch_threads
-    assert threads_of_a_new_thread() == torch_threads
+def test_no_random_state_and_no_thread_count_changes(tmp_path):
+    run = tiny.python("-c", STATES, tmp_path, env={"PYTHONPATH": f"{tiny.SOURCE}:{tiny.ROOT / 'tests'}"})
+    assert run.returncode == 0, run.stderr
+    same, same_again, told = map(json.loads, run.stdout.splitlines())
+    assert same == [True, 1, 1]
+    assert same_again == [True, 2, 2]
+    assert told, "a changed state was not noticed"
 
 
 def test_signals_threads_and_files_are_given_back(tmp_path):

@@ -21,9 +21,9 @@ EXAMPLE = Layout(
 
 INTRODUCTION = """# Data format
 
-One HDF5 file. Row i of every array is draw i. The side of stored fields is the largest grid, G; a smaller field stands
-in the corner `[:g, :g]` with g = `metadata/grid_sizes[i]`, the rest is NaN (tiles of padding are not stored at all).
-`spinlock.dataset.open_dataset` crops by itself.
+One HDF5 file. Row i of every array is draw i. The side of stored fields is the largest grid, G; a smaller
+field stands in the corner `[:g, :g]` with g = `metadata/grid_sizes[i]`, the rest is NaN (tiles of padding
+are not stored at all). `spinlock.dataset.open_dataset` crops by itself.
 
 Plain h5py opens the file. For zstd and lz4 it needs the filters of hdf5plugin:
 
@@ -39,23 +39,24 @@ with h5py.File("datasets/test_100.h5") as file:
     label = file["metadata/dynamics"][7].decode()
 ```
 
-Axes carry labels and dimension scales, so xarray opens the file with named dimensions. Text has a fixed length in
-UTF-8. `/metadata` has the attributes `config` (JSON: makes the dataset again), `plan_digest`, `sampling_metrics` (JSON),
-`provenance` (JSON: environments, versions, timings), `creation_date`, `version` (of the configuration format),
-`spinlock_version`, `layout` (JSON) and `first_row`. `creation_date` and the timings in `provenance` are all that differs
-between two files of one plan.
+Axes carry labels and dimension scales, so xarray opens the file with named dimensions. Text has a fixed
+length in UTF-8. `/metadata` has the attributes `config` (JSON: makes the dataset again), `plan_digest`,
+`sampling_metrics` (JSON), `provenance` (JSON: environments, versions, timings), `creation_date`,
+`version` (of the configuration format), `spinlock_version`, `layout` (JSON) and `first_row`.
+`creation_date` and the timings in `provenance` are all that differs between two files of one plan.
 
-`/metadata/checksums` holds a CRC-32 for every chunk and for every row of the tables, and one SHA-256 over everything
-else; a flipped bit is found when the file is opened, or when the chunk is first read.
+`/metadata/checksums` holds a CRC-32 for every chunk and for every row of the tables, and one SHA-256 over
+everything else; a flipped bit is found when the file is opened, or when the chunk is first read.
 
 """
 
 CLOSING = """
-`lyapunov` and `dynamics` are those of `src/spinlock/rollout/dynamics.py`. `overflow_steps` exists in float16 files only: the
-frames of each realization from the first value beyond the float16 range on, which are stored as NaN.
+`lyapunov` and `dynamics` are those of `src/spinlock/rollout/dynamics.py`. `overflow_steps` exists in
+float16 files only: the frames of each realization from the first value beyond the float16 range on, which
+are stored as NaN.
 
-Sizes in this table are those of a file with 100 samples, 3 realizations, 3 channels, grids of 32 and 64, and every eighth
-of 24 steps stored as float16.
+Sizes in this table are those of a file with 100 samples, 3 realizations, 3 channels, grids of 32 and 64,
+and every eighth of 24 steps stored as float16.
 """
 
 

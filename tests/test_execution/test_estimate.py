@@ -1,0 +1,70 @@
+"""An estimate counts what a plan really does, and grows with it as it should."""
+
+import math
+
+import pytest
+import tiny
+import torch
+
+from spinlock.execution import estimate as estimates
+from spinlock.execution.estimate import applications, calibrate, estimate, extreme_draws
+from spinlock.execution.plan import make_plan
+
+
+def plan_of(tmp_path, changes=None, settings=tiny.PLAIN):
+    return make_plan(tiny.config_of(tmp_path / "a.h5", settings, changes))
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1, 2), (15, 30), (16, 48)])
+def test_applications_count_realizations_and_the_twin(tmp_path, steps, count):
+    assert applications(plan_of(tmp_path, {"simulation.num_timesteps": steps})) == count
+
+
+def test_operations_are_those_of_the_convolutions(tmp_path):
+    cost = estimate(plan_of(tmp_path))
+    multiplications = 9 * (1 * 32 + 32 * 32 + 32 * 32) + 32 * 1
+    assert cost.flops == 3 * 2 * 2 * 16 * 16 * multiplications
+    assert cost.architectures == 1
+
+
+def test_data_are_the_fields_that_are_stored(tmp_path):
+    assert estimate(plan_of(tmp_path)).data_bytes == 3 * (1 + 2) * 16 * 16 * 4
+    changes = {
+        "simulation.num_timesteps": 4,
+        "dataset.storage": {"trajectories": "all", "precision": "float16"},
+    }
+    assert estimate(plan_of(tmp_path, changes)).data_bytes == 3 * (1 + 2 * (1 + 5)) * 16 * 16 * 2
+
+
+def test_costs_grow_with_the_samples_and_memory_does_not(tmp_path):
+    few = estimate(plan_of(tmp_path, {"sampling.total_samples": 3000}))
+    many = estimate(plan_of(tmp_path, {"sampling.total_samples": 300_000}))
+    for name in ("flops", "data_bytes", "core_seconds"):
+        assert math.isclose(getattr(many, name), 100 * getattr(few, name), rel_tol=1e-9)
+    assert many.memory_bytes == few.memory_bytes
+    assert many.surveyed == estimates.SURVEYED
+
+
+def test_a_correction_scales_the_time_alone(tmp_path):
+    plan = plan_of(tmp_path)
+    assert math.isclose(estimate(plan, 3.0).core_seconds, 3 * estimate(plan).core_seconds)
+    assert estimate(plan, 3.0).flops == estimate(plan).flops
+
+
+def test_at_most_32_operators_are_built_and_they_span_the_space(tmp_path):
+    plan = plan_of(tmp_path, {"sampling.total_samples": 500}, tiny.EVERYTHING)
+    chosen = extreme_draws(plan)
+    assert len(chosen) <= estimates.CALIBRATED
+    gains = [draw.values["gain"] for draw in plan.draws(0, 500)]
+    assert {min(gains), max(gains)} <= {draw.values["gain"] for draw in chosen}
+    with tiny.unchecked_shapes():
+        built, correction = calibrate(plan, chosen[:4], torch.device("cpu"))
+    assert built == 4
+    assert correction > 0
+
+
+def test_a_calibration_ends_early_when_it_takes_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimates, "CALIBRATION_SECONDS", 0.0)
+    plan = plan_of(tmp_path)
+    built, _ = calibrate(plan, plan.draws(0, 3), torch.device("cpu"))
+    assert built == 2
