@@ -5,14 +5,17 @@ import json
 
 SUMMARY = "print a catalogue: what can be named in a configuration"
 
-CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs")
+SCHEMA = "config-schema"
+
+CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs", SCHEMA)
 
 DESCRIPTION = """Print a catalogue: what can be named in a configuration, with options, allowed values and
 defaults. --verbose adds sources and other facts."""
 
 EXAMPLES = """examples:
   spinlock list initial-conditions
-  spinlock list operators --json"""
+  spinlock list operators --json
+  spinlock list config-schema > spinlock.schema.json   (JSON Schema, for editors that complete YAML)"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -22,6 +25,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the catalogue."""
+    if options.catalogue == SCHEMA:
+        from spinlock.config import config_schema
+
+        print(json.dumps(config_schema(), indent=None if options.json else 2))
+        return 0
     from spinlock.cli.render import render_catalogue
     from spinlock.dataset.catalogues import catalogue
 
