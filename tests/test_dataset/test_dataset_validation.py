@@ -316,3 +316,35 @@ def test_damage_ends_the_checks_and_says_so(plain, tmp_path):
 )
 def test_replayed_rows_are_spread_evenly(count, samples, rows):
     assert replayed_rows(count, samples) == rows
+
+
+@pytest.mark.usefixtures("few_shards")
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"precision": "float16", "compression": "gzip", "trajectories": {"every": 5}},
+        {"precision": "bitround:7", "compression": "lz4"},
+        {"compression": "none", "trajectories": "all"},
+    ],
+    ids=lambda storage: storage.get("precision", "float32"),
+)
+def test_every_form_of_storage_passes_and_replays(tmp_path, storage):
+    output = tiny.generate(tmp_path / "a.h5", tiny.EVERYTHING, {"dataset.storage": storage})
+    with tiny.unchecked_shapes():
+        report = validate(output, replay=12)
+    assert report.failures == []
+    with open_dataset(output) as dataset:
+        if storage.get("precision") == "float16":
+            overflow = dataset.metadata["overflow_steps"]
+            assert (overflow > 0).any()
+            assert (overflow < dataset.metadata["finite_steps"]).all()
+        assert (dataset[0].trajectories is None) == ("trajectories" not in storage)
+
+
+def test_a_space_without_parameters_is_a_dataset_of_one_architecture(tmp_path):
+    output = tiny.generate(tmp_path / "a.h5", tiny.PLAIN, {"parameter_space": {}})
+    assert validate(output, replay=3).failures == []
+    with open_dataset(output) as dataset:
+        assert dataset.points.shape == (3, 0)
+        assert dataset[1].parameters == {}
+        assert len(set(dataset.metadata["operator_digests"])) == 3

@@ -15,13 +15,19 @@ def plan_of(tmp_path, changes=None, settings=tiny.PLAIN):
     return make_plan(tiny.config_of(tmp_path / "a.h5", settings, changes))
 
 
-@pytest.mark.parametrize(("steps", "count"), [(1, 2), (15, 30), (16, 48)])
-def test_applications_count_realizations_and_the_twin(tmp_path, steps, count):
-    assert applications(plan_of(tmp_path, {"simulation.num_timesteps": steps})) == count
+NOISE = {"noise_scale": {"type": "continuous", "bounds": [0.1, 0.2]}}
+
+
+@pytest.mark.parametrize(("steps", "noisy", "silent"), [(1, 2, 1), (15, 30, 15), (16, 48, 32)])
+def test_applications_count_realizations_that_differ_and_the_twin(tmp_path, steps, noisy, silent):
+    for noise, count in ((NOISE, noisy), ({}, silent)):
+        changes = {"simulation.num_timesteps": steps, "parameter_space.stochastic": noise}
+        plan = plan_of(tmp_path, changes)
+        assert applications(plan, plan.draw(0)) == count
 
 
 def test_operations_are_those_of_the_convolutions(tmp_path):
-    cost = estimate(plan_of(tmp_path))
+    cost = estimate(plan_of(tmp_path, {"parameter_space.stochastic": NOISE}))
     multiplications = 9 * (1 * 32 + 32 * 32 + 32 * 32) + 32 * 1
     assert cost.flops == 3 * 2 * 2 * 16 * 16 * multiplications
     assert cost.architectures == 1

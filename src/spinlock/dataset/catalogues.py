@@ -27,10 +27,17 @@ def option_facts(option: Option) -> dict[str, Any]:
     return {
         "name": option.name,
         "allowed": option.allowed(),
-        "default": list(option.default) if isinstance(option.default, tuple) else option.default,
+        "default": _plain(option.default),
         "suggested": list(number.suggested) if number and number.suggested else None,
         "range": f"{option.name}_range" if option.rangeable else None,
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return a default as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _initial_conditions() -> list[dict[str, Any]]:

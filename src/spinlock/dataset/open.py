@@ -138,6 +138,8 @@ class Dataset:
     @cached_property
     def points(self) -> np.ndarray:
         """The sampled points in the unit cube, float64 [N, P]."""
+        if not self._file.layout.parameters:
+            return np.empty((len(self), 0))
         return self._file.table("parameters/params")
 
     @cached_property

@@ -127,8 +127,9 @@ def _table(plan: Plan, sample: Sampled) -> dict[str, Any]:
         "metadata/lyapunov": rollout.lyapunov,
         "metadata/finite_steps": rollout.finite_steps,
         "metadata/operator_digests": operator_digest(sample.operator),
-        "parameters/params": draw.point,
     }
     if plan.layout.precision == "float16":
         table["metadata/overflow_steps"] = rollout.finite_steps - rollout.float16_steps
+    if plan.space.size:
+        table["parameters/params"] = draw.point
     return table | {f"parameters/values/{name}": draw.values[name] for name in plan.space.names}
