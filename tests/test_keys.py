@@ -393,7 +393,6 @@ def test_the_search_lets_other_things_pass(line):
     assert not list(global_randomness(line))
 
 
-
 def test_no_samples_and_no_elements_are_empty_arrays():
     assert words(Key(0), Purpose.NOISE, [], 5).shape == (0, 5)
     assert words(Key(0), Purpose.NOISE, [1, 2], 0).shape == (2, 0)
@@ -410,6 +409,7 @@ def test_a_domain_is_hashed_together_with_the_seed():
     one, other = Key(5, "a").words, Key(5, "b").words
     mask = (one[0] ^ other[0]) | (one[1] ^ other[1]) << 32
     assert Key(5 ^ mask, "a").words != other
+
 
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps(golden_numbers(), indent=1) + "\n")

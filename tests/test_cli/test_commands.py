@@ -2,11 +2,12 @@
 
 import json
 import logging
+import signal
 import warnings
 
 import pytest
-import tiny
 
+import tiny
 from spinlock import __version__
 from spinlock.cli.program import COMMANDS, run
 
@@ -77,9 +78,8 @@ def test_generate_quietly(command, config, tmp_path):
 
 
 def test_flags_and_set_replace_values_of_the_configuration(command, config, tmp_path):
-    flags = {"--total-samples": 2, "--batch-size": 5, "--num-realizations": 3, "--num-timesteps": 4, "--seed": 9,
-             "--workers": 2, "--device": "cpu"}  # fmt: skip
-    words = [word for pair in flags.items() for word in pair]
+    numbers = "--total-samples 2 --batch-size 5 --num-realizations 3 --num-timesteps 4 --seed 9 --workers 2"
+    words = (*numbers.split(), "--device", "cpu")
     values = ("simulation.num_channels=2", "dataset.storage={compression: gzip, trajectories: all}")
     code, _, err = command(
         "generate", "--config", config, "--output", tmp_path / "a.h5", *words, "--set", *values,
@@ -331,6 +331,25 @@ def test_ctrl_c_before_anything_runs_is_130(command, config, monkeypatch):
     code, _, err = command("generate", "--config", config)
     assert code == 130
     assert err == "spinlock generate: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name
+)
+def test_a_signal_ends_generate_with_130_and_words_on_how_to_go_on(command, config, plain, tmp_path, number):
+    words = ("generate", "--config", config, "--output", tmp_path / "a.h5")
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spinlock.cli.progress.Progress.advance", lambda _: signal.raise_signal(number))
+        code, out, err = command(*words)
+    assert (code, out) == (130, "")
+    assert "a.h5 was complete; every finished shard is kept. Run the same command again to go on" in err
+    assert "Traceback" not in err
+    assert {each: signal.getsignal(each) for each in handlers} == handlers
+    code, _, err = command(*words)
+    assert code == 0
+    assert "going on: " in err
+    assert tiny.differing(plain, tmp_path / "a.h5") == []
 
 
 def test_warnings_are_one_line_and_nothing_stays_installed(command, config, tmp_path):

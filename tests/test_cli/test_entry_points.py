@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+
 import tiny
 
 SCRIPT = tiny.ROOT / "scripts" / "spinlock.py"
@@ -84,16 +85,17 @@ def test_the_pipeline_reads_in_under_150_lines():
     assert len((tiny.SOURCE / "spinlock" / "dataset" / "generate.py").read_text().splitlines()) < 150
 
 
+DEAF = """
+import subprocess, sys
+command = [sys.executable, "-m", "spinlock", "info", "--verbose", "--dataset", sys.argv[1]]
+run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+run.stdout.close()
+print(run.stderr.read(), run.wait())
+"""
+
+
 def test_a_reader_that_stops_reading_is_no_error_of_ours(everything):
-    code = (
-        "import subprocess, sys\n"
-        "run = subprocess.Popen([sys.executable, '-m', 'spinlock', 'info', '--verbose', '--dataset', sys.argv[1]],"
-        " stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)\n"
-        "run.stdout.close()\n"
-        "print(run.stderr.read(), run.wait())\n"
-    )
-    run = tiny.python("-c", code, everything)
-    assert run.stdout.split() == ["1"]
+    assert tiny.python("-c", DEAF, everything).stdout.split() == ["1"]
 
 
 def test_without_a_terminal_progress_is_lines_on_standard_error(tmp_path, monkeypatch, caplog):

@@ -1,8 +1,8 @@
 """A file that is not whole is refused; a flipped bit is found, with array, row and remedy."""
 
 import pytest
-import tiny
 
+import tiny
 from spinlock.dataset import open_dataset
 from spinlock.dataset.validate import validate
 from spinlock.errors import StorageError

@@ -22,7 +22,9 @@ def test_the_dynamics_lie_on_both_sides_of_the_edge(tmp_path: Path) -> None:
     with open_dataset(path) as dataset:
         assert len(dataset) == 200
         assert dataset.config.simulation.num_timesteps == 64
-        share = {label: count / 200 for label, count in Counter(dataset.metadata["dynamics"].tolist()).items()}
+        share = {
+            label: count / 200 for label, count in Counter(dataset.metadata["dynamics"].tolist()).items()
+        }
     assert max(share.values()) <= 0.60, share
     assert share.get("dead", 0) + share.get("diverged", 0) <= 0.15, share
     assert share.get("chaotic", 0) >= 0.15, share

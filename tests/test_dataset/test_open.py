@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from torch.utils.data import DataLoader
 
+import tiny
 from spinlock.dataset import Dataset, open_dataset
 from spinlock.errors import StorageError, UsageError
 

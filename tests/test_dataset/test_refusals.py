@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from spinlock.dataset import DatasetGenerationPipeline, output
 from spinlock.dataset.output import needed_bytes
 from spinlock.errors import SpinlockError, StorageError, UsageError

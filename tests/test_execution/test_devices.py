@@ -1,9 +1,9 @@
 """Devices are what they are called, and a missing GPU is named, not silently replaced."""
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from spinlock.errors import UsageError
 from spinlock.execution.devices import available, resolve_device, resolve_devices
 

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from spinlock.execution import estimate as estimates
 from spinlock.execution.estimate import applications, calibrate, estimate, extreme_draws
 from spinlock.execution.plan import make_plan

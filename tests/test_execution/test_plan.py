@@ -1,13 +1,14 @@
 """A plan is a pure function of the configuration, sample by sample."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tiny
 from spinlock.config import config_from_stored
 from spinlock.execution.plan import FEWEST_SHARDS, SHARD_BYTES, Plan, make_plan
 
@@ -84,7 +85,7 @@ def test_shards_cover_every_row_once(settings, total, realizations):
     assert ranges[0][0] == 0
     assert ranges[-1][1] == total
     assert all(low < high for low, high in ranges)
-    assert all(one[1] == other[0] for one, other in zip(ranges, ranges[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(ranges))
     assert max(high - low for low, high in ranges) * plan.row_bytes <= max(SHARD_BYTES, plan.row_bytes)
     assert plan.num_shards >= min(total, FEWEST_SHARDS // 2)
 

@@ -1,9 +1,9 @@
 """A shard is the same bytes every time, or it is not there at all."""
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from spinlock.errors import StorageError
 from spinlock.execution.plan import make_plan
 from spinlock.execution.shard import CancelledError, Signals, run_shard

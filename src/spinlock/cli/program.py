@@ -161,7 +161,8 @@ def _reporting(options: argparse.Namespace) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("spinlock")
-    before, logger.level = logger.level, level
+    before = logger.level
+    logger.setLevel(level)
     logger.addHandler(handler)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -170,7 +171,7 @@ def _reporting(options: argparse.Namespace) -> Iterator[None]:
             yield
         finally:
             logger.removeHandler(handler)
-            logger.level = before
+            logger.setLevel(before)
 
 
 @contextlib.contextmanager

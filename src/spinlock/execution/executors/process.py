@@ -65,10 +65,10 @@ class Worker:
             if self._leaving:
                 raise EOFError
             process = self._process = _spawn()
-        _send(process, self._job)
         try:
+            _send(process, self._job)
             _receive(process)
-        except EOFError:
+        except (OSError, EOFError):
             code = process.wait()
             if code > 0 and not self._leaving:
                 raise WorkerError(
