@@ -57,13 +57,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
     """Return what the flags ask to replace: where it was said, the key, the value."""
     from spinlock.config.load import parse_override
+    from spinlock.errors import UsageError
 
     asked: list[tuple[str, str, Any]] = []
     for flag, _, _, key, _ in FLAGS:
         value = getattr(options, flag.removeprefix("--").replace("-", "_"))
         if value is not None:
             asked.append((flag, key, int(value) if flag == "--workers" and value.isdecimal() else value))
-    return asked + [parse_override(text) for text in options.set]
+    asked += [parse_override(text) for text in options.set]
+    for number, (said, key, _) in enumerate(asked):
+        earlier = next((other for other, same, _ in asked[:number] if same == key), None)
+        if earlier is not None:
+            raise UsageError(f"{key} is given twice, by {earlier} and by {said}; give it once")
+    return asked
 
 
 def run(options: argparse.Namespace) -> int:

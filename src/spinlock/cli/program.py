@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import io
 import logging
 import os
 import re
@@ -104,6 +105,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    _print_what_can_be_printed()
     first = next((a for a in arguments if not a.startswith("-")), None)
     parser = build_parser(first)
     try:
@@ -121,6 +123,13 @@ def run(arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"spinlock.cli.{options.command}")
     with _reporting(options), _stoppable():
         return _guarded(module, options)
+
+
+def _print_what_can_be_printed() -> None:
+    """Replace characters that the terminal's encoding lacks, instead of failing on them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _guarded(module: Any, options: argparse.Namespace) -> int:
@@ -157,7 +166,7 @@ def _tell(options: argparse.Namespace, message: str) -> None:
 @contextlib.contextmanager
 def _reporting(options: argparse.Namespace) -> Iterator[None]:
     """Send log records and warnings to standard error, one line each."""
-    level = logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
+    level = logging.DEBUG if options.verbose else logging.WARNING if options.quiet else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("spinlock")

@@ -49,10 +49,11 @@ def render_summary(summary: Mapping[str, Any]) -> str:
     stages = ", ".join(f"{stage} {duration(s)}" for stage, s in summary["core_seconds"].items())
     rows = [("samples", str(summary["samples"])), ("size", readable_size(summary["bytes"]))]
     if summary["seconds"] is not None:
-        rate = summary["samples"] / summary["seconds"]
-        rows.append(("time", f"{duration(summary['seconds'])} ({rate:.3g} samples/s)"))
+        made, rate = summary["made"], summary["made"] / summary["seconds"]
+        what = f"{rate:.3g} samples/s" if made == summary["samples"] else f"for the last {made} samples"
+        rows.append(("time", f"{duration(summary['seconds'])} ({what})"))
     rows += [
-        ("core time", stages),
+        ("core time", f"{stages} (all runs and workers)"),
         ("dynamics", shares(summary["dynamics"])),
         ("sampling", sampling_line(summary["sampling"])),
         ("plan", summary["plan_digest"][:16]),

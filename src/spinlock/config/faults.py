@@ -19,7 +19,9 @@ def config_error(source: Source, faults: Iterable[Fault], origins: Mapping[Locat
     lines = [f"{source.name}: {len(ordered)} error{'s' if len(ordered) > 1 else ''} in the configuration"]
     for fault in ordered:
         key = ".".join(str(part) for part in fault.location)
-        lines.append(f"  {_place(source, fault.location, origins)}{f'{key}: ' if key else ''}{fault.message}")
+        place = _place(source, fault.location, origins)
+        said_already = not key or place.endswith(f" {key}: ")
+        lines.append(f"  {place}{'' if said_already else f'{key}: '}{fault.message}")
     return ConfigError("\n".join(lines))
 
 
@@ -43,7 +45,9 @@ def faults_of(error: ValidationError, root: type[BaseModel], values: Any) -> lis
     for item in items:
         parent, key = _real_location(item["loc"][:-1], values), item["loc"][-1]
         if item["type"] == "missing" and not _misspelt(str(key), parent, items, values):
-            faults.append(Fault((*parent, key), "is missing; it has no default"))
+            inside = keys_at(root, (*item["loc"][:-1], key))
+            holds = f"; it is a section with {', '.join(inside)}" if inside else ""
+            faults.append(Fault((*parent, key), f"is missing and has no default{holds}"))
     return faults
 
 

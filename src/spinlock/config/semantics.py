@@ -44,7 +44,9 @@ def semantic_faults(values: Any) -> list[Fault]:
     if isinstance(generation, Mapping):
         grids = _grid_sizes(written, known["grid_size"])
         faults += _initial_condition_faults(generation, grids)
-    return faults + list(_storage_faults(_section(_section(values, "dataset"), "storage"), simulation))
+    storage = _section(_section(values, "dataset"), "storage")
+    steps = simulation.get("num_timesteps", 1) if _has_section(values, "simulation") else None
+    return faults + list(_storage_faults(storage, steps))
 
 
 def _section(values: Any, key: str) -> Mapping[str, Any]:
@@ -210,7 +212,11 @@ def _labels(raw: Mapping[str, Any]) -> list[str]:
     return [str(label) for label in weights] if isinstance(weights, Mapping) else []
 
 
-def _storage_faults(raw: Mapping[str, Any], simulation: Mapping[str, Any]) -> Iterator[Fault]:
+def _has_section(values: Any, key: str) -> bool:
+    return isinstance(values, Mapping) and isinstance(values.get(key), Mapping)
+
+
+def _storage_faults(raw: Mapping[str, Any], steps: Any) -> Iterator[Fault]:
     try:
         storage = Storage.model_validate(dict(raw))
     except ValidationError:
@@ -220,7 +226,6 @@ def _storage_faults(raw: Mapping[str, Any], simulation: Mapping[str, Any]) -> It
         find_codec(storage.compression).check_level(storage.compression_level)
     except OptionError as error:
         yield Fault((*place, "compression_level"), str(error).removeprefix("compression_level "))
-    steps = simulation.get("num_timesteps", 1)
     every = storage.trajectories["every"] if isinstance(storage.trajectories, dict) else 1
     if type(steps) is int and every > steps:
         message = f"{every} is more than simulation.num_timesteps = {steps}: no frame between would be stored"

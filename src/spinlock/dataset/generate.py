@@ -5,13 +5,12 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from spinlock.config.model import Config
-from spinlock.dataset.output import check_output, require_disk
+from spinlock.dataset.output import check_output, require_disk, resolved_output
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.provenance import file_attributes, refuse_mixing
 from spinlock.dataset.quality import sampling_report
@@ -81,7 +80,7 @@ class DatasetGenerationPipeline:
         progress.stage("planning")
         pin_numerics()
         plan = make_plan(self.config)
-        output = Path(self.config.dataset.output_path)
+        output = resolved_output(self.config.dataset.output_path)
         if check_output(output, plan, force=self.force, fresh=self.fresh):
             logger.info("%s is complete already", output)
             remove_finished_work(output, plan)
@@ -92,19 +91,22 @@ class DatasetGenerationPipeline:
         devices = resolve_devices(self.config)
         require_disk(plan, output)
         with RunDirectory(output, plan, fresh=self.fresh) as run:
-            executor, workers = self._compute(plan, devices, run, progress)
+            if check_output(output, plan, force=self.force, fresh=self.fresh):
+                run.remove()  # another run made it between the first look and the lock
+                return summarise(output)
+            executor, workers, made = self._compute(plan, devices, run, progress)
             progress.stage("finalizing")
             receipts = run.all_receipts()
             attributes = file_attributes(plan, sampling, receipts, executor, workers)
             finalize(output, plan.layout, [receipt.shard_file(run.path) for receipt in receipts], attributes)
             run.remove()
-        return summarise(output, seconds=time.perf_counter() - started)
+        return summarise(output, seconds=time.perf_counter() - started, made=made)
 
     def _compute(
         self, plan: Plan, devices: Sequence[torch.device], run: RunDirectory, progress: Progress
-    ) -> tuple[str, int]:
-        """Compute every shard that has no valid receipt; return the executor and its number of workers."""
-        scan = run.receipts()
+    ) -> tuple[str, int, int]:
+        """Compute every shard without a valid receipt; return executor, workers and samples made."""
+        scan = run.receipts(deep=True)
         for path, reason in scan.rejected.items():
             logger.info("%s does not count (%s); its samples are made again", path.name, reason)
         if not self.allow_mixed:
@@ -115,7 +117,7 @@ class DatasetGenerationPipeline:
         progress.begin(plan.total_samples, done)
         missing = [shard for shard in range(plan.num_shards) if shard not in scan.valid]
         if not missing:
-            return "none", 0
+            return "none", 0, 0
         kind, workers = choose(plan, devices, len(missing))
         progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
         job = Job(plan, run.path, tuple(devices), workers)
@@ -123,7 +125,7 @@ class DatasetGenerationPipeline:
             failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
         if failed:
             raise SpinlockError(_failure(plan, failed))
-        return kind, workers
+        return kind, workers, plan.total_samples - done
 
 
 def _failure(plan: Plan, failed: list[Quarantined]) -> str:

@@ -13,6 +13,16 @@ SLACK = 1.02
 """Stored data that does not compress is a little larger than the data."""
 
 
+LONGEST_NAME = 255 - len(".tmp-") - 32
+"""Bytes of a file name that leave room for the temporary one beside it."""
+
+
+def resolved_output(path: str) -> Path:
+    """Return where a dataset will stand: ``~`` is the home folder, and a link stands for what it leads to."""
+    output = Path(path).expanduser()
+    return output.resolve() if output.is_symlink() else output
+
+
 def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
     """Return whether the complete dataset of this plan stands at the path already.
 
@@ -21,6 +31,10 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
     UsageError
         Where something else stands there and ``force`` is not given, or the path cannot be written.
     """
+    if len(output.name.encode()) > LONGEST_NAME:
+        raise UsageError(
+            f"dataset.output_path: {output.name[:40]}… is too long a file name: {LONGEST_NAME} bytes at most"
+        )
     if output.is_dir():
         raise UsageError(f"dataset.output_path {output} is a directory; give the name of a file in it")
     if output.exists() and not force:

@@ -17,8 +17,8 @@ class Summary:
     ----------
     path, bytes, samples
         The file, its size, N.
-    seconds
-        Wall time of this run; None where the dataset was complete before.
+    seconds, made
+        Wall time of this run and the samples it made; None and 0 where the dataset was complete before.
     core_seconds
         Time of all workers in each stage, over all runs that made the dataset.
     dynamics
@@ -31,6 +31,7 @@ class Summary:
     bytes: int
     samples: int
     seconds: float | None
+    made: int
     core_seconds: dict[str, float]
     dynamics: dict[str, int]
     sampling: dict[str, Any]
@@ -41,7 +42,7 @@ class Summary:
         return asdict(self)
 
 
-def summarise(path: Path, seconds: float | None = None) -> Summary:
+def summarise(path: Path, seconds: float | None = None, made: int = 0) -> Summary:
     """Return the summary of a dataset file."""
     with DatasetFile(path) as file:
         return Summary(
@@ -49,6 +50,7 @@ def summarise(path: Path, seconds: float | None = None) -> Summary:
             bytes=path.stat().st_size,
             samples=file.layout.samples,
             seconds=seconds,
+            made=made,
             core_seconds=json.loads(file.attributes["provenance"])["timings"],
             dynamics=dict(Counter(file.table("metadata/dynamics").tolist()).most_common()),
             sampling=json.loads(file.attributes["sampling_metrics"]),

@@ -20,8 +20,8 @@ CALIBRATED = 32
 
 CALIBRATION_SECONDS = 10.0
 
-CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, ROW_SECONDS = 4e10, 2e7, 4e-4, 5e-3
-"""A typical core: convolution rate, keyed normals a second, fixed cost of a step and of a sample."""
+CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, ROW_SECONDS, SHARD_SECONDS = 4e10, 2e7, 4e-4, 1e-2, 0.1
+"""A typical core: convolution rate, keyed normals a second, fixed cost of a step, a sample and a shard."""
 
 PROCESS_BYTES = 300 << 20
 """Resident memory of a process with torch loaded."""
@@ -91,7 +91,8 @@ def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
         flops=scale * sum(application_flops(plan, draw) * applications(plan, draw) for draw in surveyed),
         data_bytes=scale * sum(frames * frame_bytes * draw.grid_size**2 for draw in surveyed),
         memory_bytes=PROCESS_BYTES + 3 * plan.row_bytes + max(_hidden_bytes(plan, draw) for draw in surveyed),
-        core_seconds=scale
+        core_seconds=plan.num_shards * SHARD_SECONDS
+        + scale
         * correction
         * sum(predicted_seconds(plan, draw, applications(plan, draw)) for draw in surveyed),
     )

@@ -111,9 +111,9 @@ class RunDirectory:
             "config": plan.config.model_dump(mode="json"),
         }
 
-    def receipts(self) -> ReceiptScan:
-        """Return the receipts of shards that stand."""
-        return read_receipts(self.path, self.plan.digest)
+    def receipts(self, *, deep: bool = False) -> ReceiptScan:
+        """Return the receipts of shards that stand; ``deep`` reads every shard and compares its SHA-256."""
+        return read_receipts(self.path, self.plan.digest, deep=deep)
 
     def all_receipts(self) -> list[Receipt]:
         """Return the receipts of all shards, in order.

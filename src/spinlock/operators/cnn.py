@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spinlock.numerics.threads import single_thread
 from spinlock.operators.activations import ACTIVATIONS, Activation, Signal
 from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
 from spinlock.operators.normalization import Normalization, batch_normalize, normalize
@@ -87,11 +89,17 @@ class Cnn(nn.Module):
         self.lockstep, self.bounded = lockstep, bounded
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return O(x) without noise; with batch normalization the B states are the ensemble."""
-        if self.lockstep:
-            everyone = range(len(x))
-            return torch.cat(self.ensemble(x.split(1), [_unchanged] * len(x), [everyone] * len(x)))
-        return self._read_out(self._through_blocks(x, _unchanged), x)
+        """Return O(x) without noise; with batch normalization the B states are the ensemble.
+
+        Each state is computed as in a rollout: alone, and on a CPU on one torch thread. So row k of a batch
+        has the bits of state k alone (batch normalization apart).
+        """
+        if len(x) == 0:
+            return x.clone()
+        with single_thread() if x.device.type == "cpu" else nullcontext():
+            states = [state.contiguous() for state in x.split(1)]
+            outputs = self.ensemble(states, [_unchanged] * len(x), [range(len(x))] * len(x))
+            return torch.cat(outputs)
 
     def ensemble(
         self, states: Sequence[Tensor], hooks: Sequence[HiddenHook], peers: Sequence[Sequence[int]]

@@ -1,5 +1,6 @@
 """What becomes of a shard: a receipt, or quarantine after three failures."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ import torch
 
 from spinlock.execution.plan import Plan
 from spinlock.storage import Receipt
+
+logger = logging.getLogger("spinlock")
 
 MOST_ATTEMPTS = 3
 
@@ -46,4 +49,6 @@ class Attempts:
     def failed(self, shard: int, reason: str) -> Quarantined | None:
         """Count a failure; return the quarantine if it was the last one allowed."""
         self.failures[shard] += 1
+        if self.failures[shard] < MOST_ATTEMPTS:
+            logger.warning("warning: shard %d failed (%s) and is tried again", shard, reason)
         return Quarantined(shard, reason) if self.failures[shard] >= MOST_ATTEMPTS else None
