@@ -130,7 +130,7 @@ def test_files_that_cannot_be_read_are_told(folder, capsys):
         (["--output", "x.txt"], "--output: dataset.output_path: 'x.txt' is not allowed"),
         (
             ["--set", "sampling.total_sample=3"],
-            "--set sampling.total_sample: sampling.total_sample: unknown key",
+            "--set sampling.total_sample: unknown key",
         ),
         (["--set", "sampling"], "write key=value"),
         (["--set", "sampling.total_samples=[1"], "--set sampling.total_samples, line 1: not valid YAML"),
