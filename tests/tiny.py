@@ -24,7 +24,7 @@ from spinlock.dataset import DatasetGenerationPipeline
 from spinlock.execution import plan
 
 SOURCE = Path(spinlock.__file__).resolve().parents[1]
-ROOT = SOURCE.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 TYPES = (
     "composite",
