@@ -1,6 +1,5 @@
 """``ds.operator(i)`` has the bits of the rollout, whatever the number of torch threads and the batch."""
 
-
 import numpy as np
 import pytest
 import torch

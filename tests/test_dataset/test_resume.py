@@ -188,17 +188,30 @@ def test_a_shard_that_does_not_stand_is_made_again(plain, tmp_path, damage, capl
     assert tiny.differing(plain, output) == []
 
 
-def test_a_flipped_bit_in_a_shard_is_found_named_and_mended(plain, tmp_path):
+def test_a_flipped_bit_in_a_shard_is_found_named_and_mended(plain, tmp_path, caplog):
+    caplog.set_level("INFO", logger="spinlock")
     output = tmp_path / "a.h5"
     parts = interrupted(output)
     shard = parts / "shards" / "part-000000.h5"
     tiny.flip(shard, tiny.chunk_place(shard, "outputs/fields", 0))
+    tiny.generate(output, tiny.PLAIN)
+    assert "part-000000.h5 changed since it was committed" in caplog.text
+    assert tiny.differing(plain, output) == []
+
+
+def test_a_bit_that_flips_while_finalizing_is_found_and_named(plain, tmp_path, monkeypatch):
+    def flipped(path, layout, shards, attributes):
+        tiny.flip(shards[0].path, tiny.chunk_place(shards[0].path, "outputs/fields", 0))
+        return finalize(path, layout, shards, attributes)
+
+    output = tmp_path / "a.h5"
+    monkeypatch.setattr("spinlock.dataset.generate.finalize", flipped)
     named = r"part-000000\.h5: a chunk of outputs/fields, row 0 .*: delete the shard and run the same command"
     with pytest.raises(StorageError, match=named):
         tiny.generate(output, tiny.PLAIN)
     assert not output.exists()
     assert tiny.temporaries(tmp_path) == []
-    shard.unlink()
+    monkeypatch.undo()
     tiny.generate(output, tiny.PLAIN)
     assert tiny.differing(plain, output) == []
 
