@@ -142,6 +142,7 @@ def test_two_runs_at_once_are_told_apart(tmp_path, inline_config):
     output = tmp_path / "a.h5"
     with tiny.running(output, "--config", inline_config) as first:
         first.wait_for_receipts(1)
+        os.kill(first.process.pid, signal.SIGSTOP)  # or it might be done before the second one has started
         second = tiny.spinlock_command("generate", "--config", inline_config, "--output", output)
         pid = first.process.pid
         first.kill_group()
