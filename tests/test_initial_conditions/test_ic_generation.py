@@ -9,6 +9,7 @@ import torch
 
 from spinlock.errors import UsageError
 from spinlock.initial_conditions import generate, generation, registry
+from spinlock.initial_conditions.evaluation import static_values
 from spinlock.keys import Key
 from spinlock.numerics.grid import Grid
 
@@ -87,8 +88,7 @@ def test_blocks_hold_samples_of_different_options(name):
 
     rows = [(index, 0, value) for index, value in enumerate(values)]
     generation.evaluate(replace(entry, function=counting), Grid(16), Key(0, name), rows, 16)
-    patterns = len({value.get("pattern") for value in values})
-    assert calls == [16] * patterns
+    assert calls == [16] * len({static_values(entry, value) for value in values})
 
 
 def test_several_python_threads_make_the_same_fields():

@@ -69,6 +69,9 @@ class InitialCondition(Entry):
         Closed form, a few FFTs, simulation steps, or a loop over particles.
     copies
         Whether channels may be multiples of each other, as the two states of a shock are.
+    pixelwise
+        Whether its finest structure is one pixel on every grid, as symbols drawn one by one and the cells of
+        a cluster are: its spectrum then depends on the grid, and a law of its own tells which lengths scale.
     laws
         What a correct generator obeys; one generic test runs them all.
     drawn
@@ -85,6 +88,7 @@ class InitialCondition(Entry):
     periodic: bool
     cost: Cost
     copies: bool = False
+    pixelwise: bool = False
     laws: tuple[Law, ...] = ()
     drawn: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     check: Check | None = None
@@ -213,6 +217,7 @@ def initial_condition(
     native: int = 3,
     periodic: bool = True,
     copies: bool = False,
+    pixelwise: bool = False,
     laws: tuple[Law, ...] = (),
     drawn: Mapping[str, tuple[Any, Any]] | None = None,
     check: Check | None = None,
@@ -247,6 +252,7 @@ def initial_condition(
             periodic=periodic,
             cost=cost,
             copies=copies,
+            pixelwise=pixelwise,
             laws=laws,
             drawn=dict(drawn or {}),
             check=check,

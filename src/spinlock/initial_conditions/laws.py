@@ -27,7 +27,8 @@ def near(what: str, measured: float, expected: float, tolerance: float) -> None:
     )
 
 
-def _with(options: dict[str, Any]) -> str:
+def under(options: dict[str, Any]) -> str:
+    """Return the options that a law holds under, in words and brackets; nothing where there are none."""
     return f" ({', '.join(f'{name} {value}' for name, value in options.items())})" if options else ""
 
 
@@ -45,7 +46,7 @@ def variance(value: float, tolerance: float = 0.05, **options: Any) -> Law:
         measured = float(spread(draw(DRAWS, num_channels=4, variance=value, **options)).square().mean())
         near("mean variance within a sample", measured, value, tolerance * value)
 
-    return Law(f"mean variance within a sample is {value:g} within {tolerance:.0%}{_with(options)}", check)
+    return Law(f"mean variance within a sample is {value:g} within {tolerance:.0%}{under(options)}", check)
 
 
 def spectrum(predicted: Callable[[Grid], Tensor], tolerance: float = 0.1, **options: Any) -> Law:
@@ -62,7 +63,7 @@ def spectrum(predicted: Callable[[Grid], Tensor], tolerance: float = 0.1, **opti
         worst = float((measured[shown] / expected[shown] - 1.0).abs().max())
         near("greatest relative error of the power on a ring", worst, 0.0, tolerance)
 
-    return Law(f"power on each ring is the predicted one within {tolerance:.0%}{_with(options)}", check)
+    return Law(f"power on each ring is the predicted one within {tolerance:.0%}{under(options)}", check)
 
 
 def band(low: float, high: float, leak: float = 1e-6, **options: Any) -> Law:
@@ -75,7 +76,7 @@ def band(low: float, high: float, leak: float = 1e-6, **options: Any) -> Law:
         outside = float(energy[(cycles < low) | (cycles >= high)].sum() / energy.sum())
         near("share of power outside the band", outside, 0.0, leak)
 
-    return Law(f"power outside [{low:g}, {high:g}) cycles per side is below {leak:g}{_with(options)}", check)
+    return Law(f"power outside [{low:g}, {high:g}) cycles per side is below {leak:g}{under(options)}", check)
 
 
 def normality(tolerance: float = 0.05, **options: Any) -> Law:
@@ -86,7 +87,7 @@ def normality(tolerance: float = 0.05, **options: Any) -> Law:
         near("pooled skewness", float(skewness), 0.0, tolerance)
         near("pooled excess kurtosis", float(kurtosis), 0.0, tolerance)
 
-    return Law(f"pooled skewness and excess kurtosis are 0 within {tolerance:g}{_with(options)}", check)
+    return Law(f"pooled skewness and excess kurtosis are 0 within {tolerance:g}{under(options)}", check)
 
 
 def median_kurtosis(least: float, **options: Any) -> Law:
@@ -96,7 +97,7 @@ def median_kurtosis(least: float, **options: Any) -> Law:
         measured = float(moments(draw(64, **options).flatten(2))[1].median())
         assert measured > least, f"median excess kurtosis of a field is {measured:.3g}, not above {least:g}"
 
-    return Law(f"median excess kurtosis of a field is above {least:g}{_with(options)}", check)
+    return Law(f"median excess kurtosis of a field is above {least:g}{under(options)}", check)
 
 
 def interquantile_ratio(expected: float, tolerance: float = 0.03, **options: Any) -> Law:
@@ -109,7 +110,7 @@ def interquantile_ratio(expected: float, tolerance: float = 0.03, **options: Any
         assert q75 > q25, "half of the values are equal"
         near("(q95 - q05)/(q75 - q25)", (q95 - q05) / (q75 - q25), expected, tolerance * expected)
 
-    return Law(f"(q95 - q05)/(q75 - q25) is {expected:g} within {tolerance:.0%}{_with(options)}", check)
+    return Law(f"(q95 - q05)/(q75 - q25) is {expected:g} within {tolerance:.0%}{under(options)}", check)
 
 
 def lines(count: int, share: float = 0.99, **options: Any) -> Law:
@@ -123,7 +124,7 @@ def lines(count: int, share: float = 0.99, **options: Any) -> Law:
             f"the {count} strongest bins of a field hold {held:.3f} of its power, not {share:g}"
         )
 
-    return Law(f"{count} spectral bins hold {share:.0%} of the power of a field{_with(options)}", check)
+    return Law(f"{count} spectral bins hold {share:.0%} of the power of a field{under(options)}", check)
 
 
 def rank(most: int, **options: Any) -> Law:
@@ -134,7 +135,7 @@ def rank(most: int, **options: Any) -> Law:
         excess = float((singular[:, most:] / singular[:, :1]).max())
         near(f"relative singular value beyond the first {most}", excess, 0.0, 1e-5)
 
-    return Law(f"the channels of a sample have rank {most} at most{_with(options)}", check)
+    return Law(f"the channels of a sample have rank {most} at most{under(options)}", check)
 
 
 def no_blank_channel(least: float = 0.02, **options: Any) -> Law:
@@ -145,7 +146,7 @@ def no_blank_channel(least: float = 0.02, **options: Any) -> Law:
         lowest = float(spreads.min() / spreads.square().mean().sqrt())
         assert lowest > least, f"a channel varies by only {lowest:.3g} of the ensemble's spread"
 
-    return Law(f"every channel varies by more than {least:g} of the ensemble's spread{_with(options)}", check)
+    return Law(f"every channel varies by more than {least:g} of the ensemble's spread{under(options)}", check)
 
 
 def unit_spread(tolerance: float = 1e-4, **options: Any) -> Law:
@@ -155,4 +156,4 @@ def unit_spread(tolerance: float = 1e-4, **options: Any) -> Law:
         worst = float((spread(draw(16, **options)) - 1.0).abs().max())
         near("departure of a channel's spread from 1", worst, 0.0, tolerance)
 
-    return Law(f"every channel has standard deviation 1 within {tolerance:g}{_with(options)}", check)
+    return Law(f"every channel has standard deviation 1 within {tolerance:g}{under(options)}", check)

@@ -16,7 +16,8 @@ from spinlock.numerics.random import SampleKeys
 from spinlock.numerics.spectral import spectral
 
 GRID_SIZE = 64
-BLOCK = 64
+BLOCK, BLOCK_OF_STEPS = 64, 8
+"""Samples to a call; calls are filled up to this number, which costs much where each sample is simulated."""
 
 
 def draw_from(entry: InitialCondition, seed: int = 0) -> Draw:
@@ -24,10 +25,11 @@ def draw_from(entry: InitialCondition, seed: int = 0) -> Draw:
 
     Fields are those of `generate` up to rounding: many to a call, which is faster.
     """
+    block = BLOCK_OF_STEPS if entry.cost == "steps" else BLOCK
 
     def draw(count: int, grid_size: int = GRID_SIZE, num_channels: int = 3, **options: Any) -> Tensor:
         samples = [(index, resolve_options(entry, options, seed, index)) for index in range(count)]
-        return sample_fields(entry, Grid(grid_size), num_channels, seed, samples, BLOCK)
+        return sample_fields(entry, Grid(grid_size), num_channels, seed, samples, block)
 
     return draw
 
