@@ -251,7 +251,7 @@ def test_help_of_the_program_names_every_command(command):
 
 USAGE_FAULTS = {
     ("genrate",): "spinlock: unknown command genrate (did you mean generate?)",
-    ("frobnicate",): "spinlock: unknown command frobnicate; known: generate, info, validate, list",
+    ("frobnicate",): f"spinlock: unknown command frobnicate; known: {', '.join(COMMANDS)}",
     ("generate", "--confg", "c.yaml"): "spinlock generate: unknown option --confg (did you mean --config?)",
     (
         "generate",

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("generate", "info", "validate", "list")
+COMMANDS = ("generate", "info", "validate", "visualize-ic-types", "list")
 
 DESCRIPTION = "Reproducible datasets of stochastic neural dynamical systems."
 
@@ -73,7 +73,7 @@ def build_parser(only: str | None = None) -> Parser:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name in COMMANDS:
-        module = importlib.import_module(f"spinlock.cli.{name}")
+        module = command_module(name)
         command = commands.add_parser(
             name,
             help=module.SUMMARY,
@@ -86,6 +86,11 @@ def build_parser(only: str | None = None) -> Parser:
             module.add_options(command)
             _add_common_options(command)
     return parser
+
+
+def command_module(name: str) -> Any:
+    """Return the module of a command."""
+    return importlib.import_module(f"spinlock.cli.{name.replace('-', '_')}")
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -120,7 +125,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
-    module = importlib.import_module(f"spinlock.cli.{options.command}")
+    module = command_module(options.command)
     with _reporting(options), _stoppable():
         return _guarded(module, options)
 
