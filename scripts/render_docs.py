@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the documentation pages that are rendered from the code."""
+"""Write the documentation pages and pictures that are rendered from the code."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,9 @@ here = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
 
 from spinlock.dataset.documentation import data_format_page
+from spinlock.dataset.gallery import render_gallery
 
 if __name__ == "__main__":
-    (here.parent / "docs" / "data_format.md").write_text(data_format_page(), encoding="utf-8")
+    docs = here.parent / "docs"
+    (docs / "data_format.md").write_text(data_format_page(), encoding="utf-8")
+    render_gallery(docs / "images" / "initial_conditions.png", variations=2, cell=(64, 64), labels=True)
