@@ -9,8 +9,10 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != he
 
 from spinlock.dataset.documentation import data_format_page
 from spinlock.dataset.gallery import render_gallery
+from spinlock.dataset.reference import initial_conditions_page
 
 if __name__ == "__main__":
     docs = here.parent / "docs"
     (docs / "data_format.md").write_text(data_format_page(), encoding="utf-8")
+    (docs / "initial_conditions.md").write_text(initial_conditions_page(), encoding="utf-8")
     render_gallery(docs / "images" / "initial_conditions.png", variations=2, cell=(64, 64), labels=True)

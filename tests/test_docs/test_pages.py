@@ -11,6 +11,7 @@ import pytest
 
 from spinlock.cli.program import run
 from spinlock.dataset.documentation import data_format_page
+from spinlock.dataset.reference import initial_conditions_page
 from spinlock.initial_conditions import registry
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,11 @@ def test_the_readme_has_command_lines() -> None:
 
 def test_the_data_format_page_is_rendered_from_the_schema() -> None:
     assert (ROOT / "docs" / "data_format.md").read_text() == data_format_page(), "run scripts/render_docs.py"
+
+
+def test_the_page_of_initial_conditions_is_rendered_from_the_catalogue() -> None:
+    page = (ROOT / "docs" / "initial_conditions.md").read_text()
+    assert page == initial_conditions_page(), "run scripts/render_docs.py"
 
 
 def test_counts_in_the_readme_are_those_of_the_catalogue() -> None:

@@ -41,11 +41,10 @@ def _plain(value: Any) -> Any:
 
 
 def _initial_conditions() -> list[dict[str, Any]]:
-    from spinlock.initial_conditions import registry
+    from spinlock.initial_conditions.catalogue import by_tier
 
     facts = ("tier", "domain", "periodic", "cost", "source")
-    entries = sorted(registry.entries(), key=lambda entry: (entry.tier, entry.name))
-    return [described(entry, {name: getattr(entry, name) for name in facts}) for entry in entries]
+    return [described(entry, {name: getattr(entry, name) for name in facts}) for entry in by_tier()]
 
 
 def _operators() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from spinlock.keys import check_sites
 from spinlock.registry import Entry, Option, Real, Registry, When, options_of, summary_of, unknown_option
 
 Tier = Literal["baseline", 1, 2, 3, 4]
+TIERS: tuple[Tier, ...] = typing.get_args(Tier)
 Cost = Literal["closed", "fft", "steps", "particles"]
 Fault = tuple[tuple[str, ...], str]
 """Where an option is wrong (its name; part and name inside a part), and what is wrong with it."""
@@ -205,6 +206,11 @@ def _own_options(function: Callable[..., Any]) -> dict[str, Option]:
         name: PairsOption.of(option) if holds_pairs(hints[name]) else option
         for name, option in options_of(function).items()
     }
+
+
+def by_tier() -> list[InitialCondition]:
+    """Return all entries, tier after tier, by name within one."""
+    return sorted(registry.entries(), key=lambda entry: (TIERS.index(entry.tier), entry.name))
 
 
 def initial_condition(

@@ -54,13 +54,14 @@ def _unfinished(waiting: Int64[Tensor, "_"], state: State) -> tuple[Tensor, Stat
 def _one_by_one(state: State, first: int, last: int) -> Column:
     """Add the terms ``first`` to ``last`` and return how many of the sums are below the level."""
     level, ratio, slope, term, cumulative = state
-    found = torch.zeros_like(level)
+    found = torch.zeros_like(level, dtype=torch.uint8)  # bytes are counted much faster than float64
+    below = torch.empty_like(level, dtype=torch.bool)
     factor = torch.empty_like(level)
     for k in range(first, last + 1):
         torch.add(ratio, slope, alpha=1.0 / k, out=factor)
         cumulative.add_(term.mul_(factor))
-        found.add_(cumulative < level)
-    return found
+        found.add_(torch.lt(cumulative, level, out=below).view(torch.uint8))
+    return found.double()
 
 
 def _block(state: State, first: int) -> tuple[Column, State]:
