@@ -22,6 +22,26 @@ def draw(path: Path, *options: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--cell-size", "100000x100000"), "pixels"),
+        (("--variations", "100000000"), "pixels"),
+        (("--output", "{folder}/g.jpg", "--variations", "5000"), "65500"),
+        (("--colormap", "viridsi"), "did you mean 'viridis'"),
+        (("--device", "foo"), "must be cpu, cuda"),
+        (("--device", "cuda:-1"), "must be cpu, cuda"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], message: str
+) -> None:
+    words = ["visualize-ic-types", "--output", str(tmp_path / "g.png"), "--quiet"]
+    assert run([*words, *(flag.format(folder=tmp_path) for flag in flags)]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("flags", "gap", "margin"), [((), 0, 0), (("--add-labels", "--add-spacing"), SPACING, LABEL_WIDTH)]
 )
 def test_the_image_has_exactly_the_size_of_its_rows(

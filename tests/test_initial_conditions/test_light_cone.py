@@ -46,6 +46,13 @@ def test_no_signal_is_faster_than_light(options):
     assert energy_outside(fields_of(4, N, **options), 0.0).min() > 1e-3
 
 
+@pytest.mark.parametrize(("size", "share"), [(16, 1e-5), (50, 1e-5), (64, 1e-5), (96, 1e-6)])
+def test_sources_as_narrow_as_a_pixel_leak_a_little(size, share):
+    """The width is one pixel up to a 64 grid: its spectrum is cut off, and rings."""
+    margin = 4.0 * max(Grid(size).pixels(WIDTH), 1.0)
+    assert float(energy_outside(fields_of(16, size), margin).max()) < share
+
+
 def test_noise_is_everywhere():
     noise = white_noise()(4, N)
     noise[:, 2] = fields_of(4, N)[:, 2]

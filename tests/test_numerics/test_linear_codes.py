@@ -95,6 +95,14 @@ def test_every_flip_breaks_two_faces_of_the_torus(side):
     assert code.dimension == side * side // 2 + 1
 
 
+@pytest.mark.parametrize("length", [8, 16, 32, 64])
+def test_random_codes_notice_every_single_flip(length):
+    for dimension in range(2, length):
+        code = random_systematic(length, dimension)
+        assert code.checks.any(axis=0).all(), (length, dimension)
+        assert not (code.generator.astype(int) @ code.checks.T % 2).any()
+
+
 def test_random_codes_never_change():
     assert np.array_equal(
         random_systematic(16, 9).generator[:2, 9:], random_systematic.__wrapped__(16, 9).generator[:2, 9:]

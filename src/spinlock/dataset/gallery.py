@@ -11,12 +11,16 @@ from spinlock.errors import UsageError
 from spinlock.initial_conditions import generate, registry
 from spinlock.initial_conditions.aliases import resolve_name
 from spinlock.registry import unknown_name
-from spinlock.visualization.colour import DEFAULT_COLORMAP, colour_field, colour_strip
-from spinlock.visualization.gallery import GalleryRow, GalleryStyle, Section, draw_gallery
+from spinlock.visualization.colour import DEFAULT_COLORMAP, colour_field, colour_strip, lookup_table
+from spinlock.visualization.gallery import GalleryRow, GalleryStyle, Section, draw_gallery, gallery_size
 
 TIERS = ("baseline", "tier1", "tier2", "tier3", "tier4")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+LONGEST_SIDE, MOST_PIXELS = 2**20, 2**28
+LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+"""Pixels of an image: a side, and in all; and a side in formats that hold less."""
 
 Channels = Literal["rgb", "strip"]
 
@@ -101,8 +105,12 @@ def render_gallery(
     if variations < 1:
         raise UsageError(f"variations = {variations} is not allowed: it must be at least 1")
     path.parent.mkdir(parents=True, exist_ok=True)
+    lookup_table(colormap)
     wide = num_channels if channels == "strip" else 1
     style = GalleryStyle(cell or (grid_size, wide * grid_size), labels, spacing)
+
+    columns = [[variations] * len(listed) for listed in shown.values()]
+    check_size(gallery_size(columns, style), path.suffix.lower())
 
     def rows(listed: Iterable[str]) -> list[GalleryRow]:
         return [
@@ -122,6 +130,17 @@ def render_gallery(
     sections = [Section(tier.replace("tier", "tier "), rows(listed)) for tier, listed in shown.items()]
     _write(draw_gallery(sections, style), path)
     return path
+
+
+def check_size(size: tuple[int, int], suffix: str) -> None:
+    """Refuse an image of (height, width) pixels that no memory or no file of that kind holds."""
+    height, width = size
+    longest = LONGEST.get(suffix, LONGEST_SIDE)
+    if max(size) > longest or height * width > MOST_PIXELS:
+        raise UsageError(
+            f"the gallery would have {width} × {height} pixels: at most {longest} a side and {MOST_PIXELS:,} "
+            f"in all fit a {suffix} file; take fewer variations or types, or a smaller --cell-size"
+        )
 
 
 def checked_output(output: str | Path) -> Path:

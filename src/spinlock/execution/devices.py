@@ -7,11 +7,12 @@ import torch
 
 from spinlock.config.model import Config
 from spinlock.errors import UsageError
+from spinlock.numerics.devices import parse_device
 
 
 def available(name: str) -> bool:
     """Return whether a device can be used on this machine."""
-    device = torch.device(name)
+    device = parse_device(name)
     if device.type != "cuda":
         return True
     return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()

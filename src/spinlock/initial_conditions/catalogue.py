@@ -105,7 +105,10 @@ class InitialCondition(Entry):
         checked, faults = self.examine(given, grid_size)
         if faults:
             raise OptionError(
-                "; ".join(f"{self.name}: {'.'.join(path)}: {message}" for path, message in faults)
+                "; ".join(
+                    ": ".join([self.name, *filter(None, [".".join(path)]), message])
+                    for path, message in faults
+                )
             )
         return checked
 

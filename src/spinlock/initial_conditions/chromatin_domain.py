@@ -40,8 +40,8 @@ def possible_domains(sizes: tuple[float, float]) -> tuple[int, int]:
     return math.ceil(REFERENCE_SIZE / sizes[1]), math.floor(REFERENCE_SIZE / sizes[0])
 
 
-def check_domains(values: Mapping[str, Any], _grid_size: int | None) -> None:
-    """Refuse sizes that cannot fill the map, and those that leave one compartment nearly empty."""
+def check_domains(values: Mapping[str, Any], grid_size: int | None) -> None:
+    """Refuse sizes that cannot fill the map, those that leave one compartment nearly empty, and no locus."""
     low, high = values["domain_size_range"]
     least, most = possible_domains((low, high))
     number = values["num_domains"]
@@ -49,6 +49,12 @@ def check_domains(values: Mapping[str, Any], _grid_size: int | None) -> None:
         raise OptionError(
             f"domain_size_range [{low:g}, {high:g}]: no number of such domains fills {REFERENCE_SIZE} px; "
             "widen it"
+        )
+    narrowest = low if number is None else REFERENCE_SIZE * low / (low + (number - 1) * high)
+    if grid_size is not None and narrowest * grid_size < REFERENCE_SIZE:
+        raise OptionError(
+            f"a domain of {narrowest:.3g} px of a {REFERENCE_SIZE} grid holds no locus of a {grid_size} "
+            f"grid: take fewer domains, or sizes from {math.ceil(REFERENCE_SIZE / grid_size)} px on"
         )
     if number is not None and high > (number - 1) * low:
         raise OptionError(

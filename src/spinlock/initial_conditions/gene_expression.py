@@ -186,7 +186,8 @@ def gene_expression(
     counts above 20 m lie beyond b. Patterns are those of the list in turn, or random ones if null; waves and
     Gaussian fields have ``pattern_wavelength``.
 
-    What to expect: grainy stripes, spots, gradients and clouds.
+    What to expect: grainy stripes, spots, gradients and clouds. Each count takes a step of the sum that
+    inverts its distribution: a mean of 100 with ``signal`` 2 costs a hundred times what the defaults do.
     """
     if expression_patterns is None:
         kinds = keys.integers("pattern", len(PATTERNS), GENES)

@@ -15,6 +15,7 @@ from spinlock.initial_conditions.evaluation import option_columns, static_values
 from spinlock.initial_conditions.normalization import normalize
 from spinlock.initial_conditions.options import resolve_options
 from spinlock.keys import Key
+from spinlock.numerics.devices import parse_device
 from spinlock.numerics.grid import Grid
 from spinlock.numerics.random import SampleKeys
 from spinlock.numerics.threads import single_thread
@@ -94,7 +95,7 @@ def generate(
     entry = registry[type_name]
     if num_channels < 1:
         raise UsageError(f"num_channels {num_channels} is out of range: the least is 1")
-    grid = Grid(grid_size, torch.device(device))
+    grid = Grid(grid_size, parse_device(device))
     wanted = [operator.index(index) for index in indices]
     checked = entry.check_options(with_preset(entry, preset, options), grid_size)
     values = [resolve_options(entry, checked, seed, index) for index in wanted]

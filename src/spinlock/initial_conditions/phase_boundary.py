@@ -157,7 +157,6 @@ GEOMETRIES = {"single": plane, "lamella": lamella, "droplet": droplet}
     sites=("angle", "place", "waves"),
     periodic=False,
     cost="closed",
-    drawn={"interface_angle": (0.0, TURN)},
     laws=(
         flat_equilibrium(5.0),
         tension(),
@@ -182,7 +181,7 @@ def phase_boundary(
     φ = tanh(d/√2ξ) with ξ = ``interface_width`` px and d the distance from a line; its energy per length is
     (2√2/3)ξ. The line is rough, not the values: its height h above a straight one has capillary waves,
     ⟨|h_q|²⟩ ~ 1/q² up to q = 1/ξ, and ``fluctuation_amplitude`` px rms. ``geometry`` is one line across the
-    frame (open; its normal has ``interface_angle``, drawn from all directions by default or if null), a
+    frame (open; its normal has ``interface_angle``, null: any direction for each triple of channels), a
     stripe that closes on the torus along rows or columns (``lamella``) or a ``droplet``. Channels are φ, the
     energy density and the chemical potential φ³ − φ − ξ²∇²φ, which is 0 where a line is straight and
     ξ/(√2·R) on one that bends around φ > 0 with radius R.

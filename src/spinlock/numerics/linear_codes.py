@@ -95,10 +95,19 @@ def repetition(length: int, dimension: int) -> LinearCode:
 
 @cache
 def random_systematic(length: int, dimension: int) -> LinearCode:
-    """Return one [n, k] code with G = [I | P] and H = [Pᵀ | I], P of fair bits that never change."""
+    """Return one [n, k] code with G = [I | P] and H = [Pᵀ | I], P of fair bits that never change.
+
+    Rows of P that are all zero are drawn again: every bit is in a check, and a single error is always seen.
+    """
     spare = length - dimension
-    drawn = words(CODE_KEY, Purpose.CHOICE, [length], dimension * spare, site=1, step=dimension)
-    parity = (drawn[0] & 1).astype(np.uint8).reshape(dimension, spare)
+    parity = np.zeros((dimension, spare), dtype=np.uint8)
+    attempt = 0
+    while not parity.any(axis=1).all():
+        coordinates = {"site": 1, "step": dimension, "realization": attempt}
+        drawn = words(CODE_KEY, Purpose.CHOICE, [length], dimension * spare, **coordinates)
+        fair = (drawn[0] & 1).astype(np.uint8).reshape(dimension, spare)
+        parity = np.where(parity.any(axis=1, keepdims=True), parity, fair)
+        attempt += 1
     identity = [np.eye(size, dtype=np.uint8) for size in (dimension, spare)]
     return LinearCode(np.hstack([identity[0], parity]), np.hstack([parity.T, identity[1]]))
 

@@ -49,21 +49,22 @@ class GalleryStyle:
         return LABEL_WIDTH if self.labels else 0
 
 
-def gallery_size(sections: Sequence[Section], style: GalleryStyle) -> tuple[int, int]:
-    """Return (height, width) of a gallery in pixels.
+def gallery_size(sections: Sequence[Sequence[int]], style: GalleryStyle) -> tuple[int, int]:
+    """Return (height, width) in pixels of a gallery, from the number of pictures of each row of each section.
 
     Height: a heading of 28 px for each section and a cell with its gap for each row. Width: the label column
     of 250 px if there are labels, and a cell with its gap for each picture of the longest row.
     """
-    rows = [row for section in sections for row in section.rows]
-    columns = max((len(row.pictures) for row in rows), default=0)
+    rows = [pictures for section in sections for pictures in section]
+    columns = max(rows, default=0)
     height = len(sections) * HEADING_HEIGHT + len(rows) * (style.cell[0] + style.gap)
     return height, style.margin + columns * (style.cell[1] + style.gap)
 
 
 def draw_gallery(sections: Sequence[Section], style: GalleryStyle) -> Image.Image:
     """Return the gallery as an RGB image."""
-    height, width = gallery_size(sections, style)
+    pictures = [[len(row.pictures) for row in section.rows] for section in sections]
+    height, width = gallery_size(pictures, style)
     image = Image.new("RGB", (max(width, 1), max(height, 1)), BACKGROUND)
     draw = ImageDraw.Draw(image)
     top = 0
