@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -57,6 +57,7 @@ def test_what_is_not_finite_is_black_and_does_not_move_the_scale() -> None:
     assert unit_scale(np.full(4, np.nan)).tolist() == [0.0] * 4
 
 
+@example(np.array([1.0, 1.2e-38, *[0.0] * 190], dtype=np.float32).reshape(3, 8, 8), 1.0, 1.0)
 @given(FIELDS, st.floats(0.1, 10.0), st.floats(-5.0, 5.0))
 def test_colours_do_not_change_under_an_affine_map(field: np.ndarray, scale: float, shift: float) -> None:
     one = unit_scale(field)

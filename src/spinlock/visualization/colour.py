@@ -9,6 +9,9 @@ from spinlock.registry import near_miss
 QUANTILES = (0.01, 0.99)
 """Without given bounds these quantiles become 0 and 1; what lies beyond is clamped."""
 
+NARROW = 1e-6
+"""Quantiles that are closer than this share of the range show nothing."""
+
 DEFAULT_COLORMAP = "viridis"
 
 
@@ -21,16 +24,17 @@ def unit_scale(field: NDArray[np.floating], bounds: tuple[float, float] | None =
         Values of any shape; those that are not finite become 0.
     bounds
         The values that become 0 and 1; the 1 % and 99 % quantiles of the field if not given, and its extremes
-        where these quantiles are equal (a field that is constant but for a few pixels). A constant field
-        becomes 1/2.
+        where these quantiles are all but equal (a field that is constant but for a few pixels). A constant
+        field becomes 1/2.
     """
     values = np.asarray(field, np.float64)
     finite = values[np.isfinite(values)]
     if not finite.size:
         return np.zeros_like(values)
+    least, most = float(finite.min()), float(finite.max())
     low, high = bounds or tuple(np.quantile(finite, QUANTILES))
-    if low == high:
-        low, high = float(finite.min()), float(finite.max())
+    if high - low <= (0.0 if bounds else NARROW * (most - least)):
+        low, high = least, most
     if low == high:
         return np.where(np.isfinite(values), 0.5, 0.0)
     return np.nan_to_num(np.clip((values - low) / (high - low), 0.0, 1.0), nan=0.0)
