@@ -209,6 +209,7 @@ CATALOGUES = {
     "noise": ("noise",),
     "policies": ("autoregressive", "convex", "residual"),
     "codecs": ("zstd", "gzip", "lz4", "none"),
+    "features": ("spatial_mean", "lyapunov_approx", "tv_monotonicity_highpass"),
 }
 
 

@@ -161,6 +161,7 @@ SPACE = {
 }
 MANY = SPACE | {"sampling.total_samples": 250}
 PARALLELISM, VALIDATION = "simulation.parallelism", "sampling.validation"
+MEASURED = {"features.during_generation": True}
 INLINE = {f"{PARALLELISM}.strategy": "inline"}
 
 
@@ -219,6 +220,9 @@ ENTRIES: dict[str, Entry] = {
     "simulation.input_generation.*": Entry(
         {"num_blobs": 2}, {"num_blobs": 7}, "draws data", key="simulation.input_generation.localized"
     ),
+    "features.during_generation": Entry(False, True, "layout data"),
+    "features.categories": Entry("all", ["spectral", "temporal"], "data", MEASURED),
+    "features.sdf_version": Entry("2.0.0", "1.0.0", "layout data", MEASURED),
     "dataset.output_path": Entry("one.h5", "folder/another.hdf5", proof=output_is_made_there),
     "dataset.storage.compression": Entry("zstd", "lz4", "layout"),
     "dataset.storage.compression_level": Entry(ABSENT, 9, "layout"),

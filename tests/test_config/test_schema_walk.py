@@ -13,6 +13,7 @@ from spinlock.config.digest import plan_digest
 from spinlock.config.model import Affects, Storage, affecting
 from spinlock.config.parameters import known_parameters
 from spinlock.execution import make_plan
+from spinlock.execution.features import feature_row
 from spinlock.execution.simulate import simulate, stored_row
 from spinlock.operators import families
 from test_config.config_texts import config_of
@@ -47,13 +48,23 @@ def draws_of(config):
 def data_of(config):
     """Return the hashes of the first rows of a configuration."""
     plan = make_plan(config)
-    rows = (
-        stored_row(plan, simulate(plan, draw, CPU)) for draw in plan.draws(0, min(plan.total_samples, ROWS))
-    )
+    rows = (row_of(plan, draw) for draw in plan.draws(0, min(plan.total_samples, ROWS)))
     return [
-        hashed(row.inputs, row.outputs, *([] if row.trajectories is None else [row.trajectories]))
+        hashed(
+            row.inputs,
+            row.outputs,
+            *([] if row.trajectories is None else [row.trajectories]),
+            *(entry for path, entry in row.table.items() if path.startswith("features/")),
+        )
         for row in rows
     ]
+
+
+def row_of(plan, draw):
+    """Return what is stored of a draw."""
+    sample = simulate(plan, draw, CPU, keep=plan.kept_frames)
+    entries = feature_row(plan, sample)[0] if plan.features else None
+    return stored_row(plan, sample, entries)
 
 
 def reached(before, after):

@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 
 from spinlock.storage import DatasetFile, Row, encode_row, finalize, write_shard
+from spinlock.storage.feature_layout import (
+    EXTRACTION_TIME,
+    FEATURES,
+    SCHEMA,
+    SDF,
+    FeatureFacts,
+    group_attributes,
+)
 from spinlock.storage.schema import field_arrays, row_tables
 
 Edit = Callable[[Row], Row]
@@ -31,9 +39,18 @@ def forge(source: Path, target: Path, edits: Mapping[int, Edit] | None = None, *
         digest = facts["plan_digest"]
         shard = target.with_suffix(".shard")
         part = write_shard(shard, file.layout, 0, file.layout.samples, rows, {"plan_digest": digest})
-        finalize(target, file.layout, [part], facts)
+        finalize(target, file.layout, [part], facts, facts=feature_facts(file))
     shard.unlink()
     return target
+
+
+def feature_facts(file: DatasetFile) -> FeatureFacts | None:
+    if file.layout.features is None:
+        return None
+    derived = {name for attributes in group_attributes(file.layout.features).values() for name in attributes}
+    groups = [file.group_attributes(path) for path in (SDF, FEATURES)]
+    conventions, origin = ({k: v for k, v in group.items() if k not in derived} for group in groups)
+    return FeatureFacts(file.document(SCHEMA), conventions, origin, file.table(EXTRACTION_TIME))
 
 
 def plain(value: Any) -> Any:

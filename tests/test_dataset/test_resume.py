@@ -65,12 +65,12 @@ def test_ctrl_c_and_going_on_give_the_bytes_of_an_undisturbed_run(everything, tm
 
 
 def test_ctrl_c_while_finalizing_leaves_nothing_half_written(plain, tmp_path, monkeypatch):
-    def stopped(path, layout, shards, attributes):
+    def stopped(path, layout, shards, attributes, **facts):
         def checkpoint(step):
             if step == "fsync":
                 signal.raise_signal(signal.SIGINT)
 
-        return finalize(path, layout, shards, attributes, checkpoint)
+        return finalize(path, layout, shards, attributes, checkpoint, **facts)
 
     output = tmp_path / "a.h5"
     monkeypatch.setattr("spinlock.dataset.generate.finalize", stopped)
@@ -200,9 +200,9 @@ def test_a_flipped_bit_in_a_shard_is_found_named_and_mended(plain, tmp_path, cap
 
 
 def test_a_bit_that_flips_while_finalizing_is_found_and_named(plain, tmp_path, monkeypatch):
-    def flipped(path, layout, shards, attributes):
+    def flipped(path, layout, shards, attributes, **facts):
         tiny.flip(shards[0].path, tiny.chunk_place(shards[0].path, "outputs/fields", 0))
-        return finalize(path, layout, shards, attributes)
+        return finalize(path, layout, shards, attributes, **facts)
 
     output = tmp_path / "a.h5"
     monkeypatch.setattr("spinlock.dataset.generate.finalize", flipped)

@@ -9,6 +9,15 @@ import hdf5plugin  # noqa: F401 (lets plain h5py decode)
 import numpy as np
 
 from spinlock.keys import Key, Purpose, uniforms
+from spinlock.storage.feature_layout import (
+    AGGREGATED,
+    FINITE_STEPS,
+    NUM_REALIZATIONS,
+    PER_TIMESTEP,
+    PER_TRAJECTORY,
+    FeatureFacts,
+    FeatureLayout,
+)
 from spinlock.storage.rows import EncodedRow, Row, encode_row
 from spinlock.storage.schema import STRING_TABLES, Layout, Parameter
 from spinlock.storage.shards import ShardFile, write_shard
@@ -20,6 +29,7 @@ PARAMETERS = (
     Parameter("num_layers", "integer"),
     Parameter("residual", "boolean"),
 )
+SCHEMA_TEXT = '[{"name": "mean", "range": "ℝ"}, {"name": "gain", "range": "≥0"}]'
 ACTIVATIONS = ("relu", "größer", "tanh")
 
 
@@ -63,6 +73,8 @@ def table_of(layout: Layout, index: int) -> dict:
     }
     if layout.precision == "float16":
         table["metadata/overflow_steps"] = np.zeros(M, int)
+    if layout.features is not None:
+        table |= feature_entries_of(layout, index)
     return table
 
 
@@ -110,3 +122,41 @@ def _comparable(file: h5py.File, value):
     if isinstance(value, np.void | tuple):
         return [_comparable(file, item) for item in value]
     return np.asarray(value).tobytes()
+
+
+def feature_layout_of(**changes) -> FeatureLayout:
+    """Five features: two of frames, two of trajectories, one of the operator."""
+    names = ("energy_slope", "period")
+    summaries = tuple((f"{name}_{word}", 2 + k) for k, name in enumerate(names) for word in ("mean", "std"))
+    return replace(
+        FeatureLayout(
+            frames=3,
+            version="2.0.0",
+            per_timestep=(("mean", 0), ("std", 1)),
+            per_trajectory=tuple((name, 2 + k) for k, name in enumerate(names)),
+            aggregated=(*summaries, ("gain", 70)),
+            registry_hash="cd" * 32,
+            schema_bytes=len(SCHEMA_TEXT.encode()),
+        ),
+        **changes,
+    )
+
+
+def feature_facts_of(samples: int, **changes) -> FeatureFacts:
+    seconds = 0.5 + np.arange(samples) / 7
+    return replace(
+        FeatureFacts(SCHEMA_TEXT, {"length_unit": "px"}, {"extraction_timestamp": "now"}, seconds), **changes
+    )
+
+
+def feature_entries_of(layout: Layout, index: int) -> dict[str, np.ndarray]:
+    features, M = layout.features, layout.realizations
+    assert features is not None
+    T = features.frames
+    return {
+        PER_TIMESTEP: numbers(index, T, len(features.per_timestep), part="per_timestep"),
+        NUM_REALIZATIONS: np.full(T, M, np.uint16),
+        PER_TRAJECTORY: numbers(index, M, len(features.per_trajectory), part="per_trajectory"),
+        FINITE_STEPS: np.full(M, T, np.int32),
+        AGGREGATED: numbers(index, len(features.aggregated), part="aggregated"),
+    }

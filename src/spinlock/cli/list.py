@@ -7,7 +7,7 @@ SUMMARY = "print a catalogue: what can be named in a configuration"
 
 SCHEMA = "config-schema"
 
-CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs", SCHEMA)
+CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs", "features", SCHEMA)
 
 DESCRIPTION = """Print a catalogue: what can be named in a configuration, with options, allowed values and
 defaults. --verbose adds sources and other facts."""

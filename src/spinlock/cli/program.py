@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("generate", "info", "validate", "visualize-ic-types", "list")
+COMMANDS = ("generate", "extract-features", "info", "validate", "visualize-ic-types", "list")
 
 DESCRIPTION = "Reproducible datasets of stochastic neural dynamical systems."
 

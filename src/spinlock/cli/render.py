@@ -42,6 +42,30 @@ def sampling_line(metrics: Mapping[str, Any]) -> str:
     return f"{metrics['verdict']}{values}"
 
 
+def features_line(features: Mapping[str, Any] | None, samples: int) -> str:
+    """Return the features of a dataset in one line."""
+    if features is None:
+        return "none"
+    of = "" if features["samples"] == samples else f" of {features['samples']} samples"
+    chosen = ", ".join(features["categories"])
+    return f"{features['num_features']} (version {features['version']}){of}: {chosen}"
+
+
+def render_extraction(summary: Mapping[str, Any]) -> str:
+    """Return the summary of a finished extraction."""
+    from spinlock.storage import readable_size
+
+    rows = [
+        ("samples", f"{summary['extracted']} of {summary['samples']}"),
+        ("size", readable_size(summary["bytes"])),
+        ("features", f"version {summary['version']}: {', '.join(summary['categories'])}"),
+        ("core time", f"{duration(summary['core_seconds'])} (features alone, all runs)"),
+    ]
+    if summary["seconds"] is not None:
+        rows.append(("time", f"{duration(summary['seconds'])} (frames from {summary['origin']})"))
+    return f"{summary['path']} has its features\n{table(rows)}"
+
+
 def render_summary(summary: Mapping[str, Any]) -> str:
     """Return the summary of a finished run."""
     from spinlock.storage import readable_size
@@ -98,6 +122,7 @@ def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
         ("channels", str(content["channels"])),
         ("created", f"{attributes['creation_date']} by spinlock {attributes['spinlock_version']}"),
         ("computed on", environment),
+        ("features", features_line(content["features"], content["samples"])),
         ("sampling", sampling_line(content["sampling_metrics"])),
         ("plan", attributes["plan_digest"][:16]),
     ]

@@ -42,9 +42,9 @@ def faults_of(error: ValidationError, root: type[BaseModel], values: Any) -> lis
     """Translate pydantic's findings into faults that a newcomer understands, one for each key."""
     items = error.errors(include_url=False)
     faults = [_fault(item, root, values) for item in items if item["type"] != "missing"]
-    for item in items:
+    for item in [item for item in items if item["type"] == "missing"]:
         parent, key = _real_location(item["loc"][:-1], values), item["loc"][-1]
-        if item["type"] == "missing" and not _misspelt(str(key), parent, items, values):
+        if not _misspelt(str(key), parent, items, values):
             inside = keys_at(root, (*item["loc"][:-1], key))
             holds = f"; it is a section with {', '.join(inside)}" if inside else ""
             faults.append(Fault((*parent, key), f"is missing and has no default{holds}"))

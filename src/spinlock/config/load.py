@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from spinlock.config.faults import config_error, faults_of
-from spinlock.config.model import Config, InputGeneration
+from spinlock.config.model import Config, Features, InputGeneration
 from spinlock.config.semantics import semantic_faults
 from spinlock.config.yaml_source import Location, Source, parse_source, read_source
 from spinlock.errors import ConfigError
@@ -87,6 +87,27 @@ def parse_override(text: str) -> Override:
     if source.faults:
         raise config_error(source, source.faults, {})
     return f"--set {key}", key, source.values
+
+
+def validated_features(section: Features, changes: Mapping[str, Any]) -> Features:
+    """Return a section of features with values replaced by those of command line options.
+
+    Raises
+    ------
+    ConfigError
+        Naming each option whose value is not allowed.
+    """
+    values = {**section.model_dump(), **changes}
+    try:
+        return Features.model_validate(values)
+    except ValidationError as error:
+        faults = faults_of(error, Features, values)
+        lines = [" ".join(filter(None, (*map(_flag, fault.location[:1]), fault.message))) for fault in faults]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _flag(key: str | int) -> str:
+    return f"--{str(key).replace('_', '-')}:"
 
 
 def config_from_stored(values: Mapping[str, Any]) -> Config:

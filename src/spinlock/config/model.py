@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from spinlock.config.values import Device, Devices, OutputPath, StoragePrecision, Trajectories, Workers
+from spinlock.config.values import (
+    SDF_CATEGORIES,
+    Categories,
+    Device,
+    Devices,
+    OutputPath,
+    StoragePrecision,
+    Trajectories,
+    Workers,
+)
 
 Affects = Literal["content", "layout", "execution", "label"]
 
@@ -173,6 +182,30 @@ class Simulation(Section):
     input_generation: InputGeneration = affecting("content", description="Initial conditions.")
 
 
+class Features(Section):
+    """The features measured of every sample."""
+
+    during_generation: bool = affecting(
+        "content", default=False, description="Measure them right after each rollout and store them."
+    )
+    categories: Categories = affecting(
+        "content", default="all", description="Categories measured; columns of the others are NaN."
+    )
+    sdf_version: Literal["2.0.0", "1.0.0"] = affecting(
+        "content", default="2.0.0", description="Version of the feature set; the older one has the first 59."
+    )
+
+    @model_validator(mode="after")
+    def _version_has_categories(self) -> "Features":
+        known = SDF_CATEGORIES[self.sdf_version]
+        missing = [name for name in self.categories if name not in known] if self.categories != "all" else []
+        if missing:
+            raise ValueError(
+                f"sdf_version {self.sdf_version} has no {', '.join(missing)}; it has {', '.join(known)}"
+            )
+        return self
+
+
 class Storage(Section):
     """How the arrays are stored."""
 
@@ -205,4 +238,5 @@ class Config(Section):
     parameter_space: ParameterSpace = affecting("content", description="The sampled parameters.")
     sampling: Sampling = affecting("content", description="How many points, and which.")
     simulation: Simulation = affecting("content", description="What is rolled out, and on what.")
+    features: Features = affecting("content", default=Features(), description="The features measured.")
     dataset: Dataset = affecting("layout", description="Where the dataset goes, and how.")

@@ -1,10 +1,18 @@
 """Values that no plain type describes: each with its check, and with its schema for editors."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from spinlock.config.allowed import shown
+from spinlock.features.catalogue import SDF_VERSION, Category
+from spinlock.registry import near_miss
+
+CATEGORIES: tuple[str, ...] = get_args(Category)
+"""The categories of features, in their order."""
+
+SDF_CATEGORIES = {SDF_VERSION: CATEGORIES, "1.0.0": ("spatial", "spectral", "temporal")}
+"""The categories that each version of the features has."""
 
 
 def _refusal(value: Any, allowed: str) -> ValueError:
@@ -62,6 +70,21 @@ def _check_output_path(value: Any) -> Any:
     raise _refusal(value, "the path of a file that ends in .h5 or .hdf5")
 
 
+def _check_categories(value: Any) -> Any:
+    """Return categories in the order of the catalogue; all of them are ``all``."""
+    allowed = f"all or a list of {', '.join(CATEGORIES)}, each once"
+    if value == "all":
+        return value
+    if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
+        raise _refusal(value, allowed)
+    for item in value:
+        if item not in CATEGORIES:
+            near = near_miss(str(item), CATEGORIES)
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise ValueError(f"{shown(item)} is no category of features{hint}; it must be {allowed}")
+    return "all" if len(value) == len(CATEGORIES) else [name for name in CATEGORIES if name in value]
+
+
 _AUTO = {"const": "auto"}
 _DEVICE = {"type": "string", "pattern": r"^(auto|cpu|cuda(:[0-9]+)?)$"}
 _GPU = {"type": "integer", "minimum": 0}
@@ -73,6 +96,12 @@ _EVERY = {
     "additionalProperties": False,
 }
 _STORAGE_PRECISION = {"type": "string", "pattern": r"^(float32|float16|bitround:0*([1-9]|1[0-9]|2[0-2]))$"}
+_CATEGORIES = {
+    "anyOf": [
+        {"const": "all"},
+        {"type": "array", "items": {"enum": list(CATEGORIES)}, "minItems": 1, "uniqueItems": True},
+    ]
+}
 _OUTPUT_PATH = {"type": "string", "pattern": r"\.(h5|hdf5)$"}
 
 Workers = Annotated[
@@ -93,5 +122,8 @@ Trajectories = Annotated[
 ]
 StoragePrecision = Annotated[
     str, BeforeValidator(_check_storage_precision), WithJsonSchema(_STORAGE_PRECISION)
+]
+Categories = Annotated[
+    list[str] | Literal["all"], BeforeValidator(_check_categories), WithJsonSchema(_CATEGORIES)
 ]
 OutputPath = Annotated[str, BeforeValidator(_check_output_path), WithJsonSchema(_OUTPUT_PATH)]

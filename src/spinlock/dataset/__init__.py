@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spinlock.dataset.extract import FeatureExtractionPipeline
     from spinlock.dataset.generate import DatasetGenerationPipeline
     from spinlock.dataset.open import Dataset, Sample, open_dataset
 
-__all__ = ["Dataset", "DatasetGenerationPipeline", "Sample", "open_dataset"]
+__all__ = ["Dataset", "DatasetGenerationPipeline", "FeatureExtractionPipeline", "Sample", "open_dataset"]
 
 _HOMES = {
     "DatasetGenerationPipeline": "generate",
+    "FeatureExtractionPipeline": "extract",
     "Dataset": "open",
     "Sample": "open",
     "open_dataset": "open",

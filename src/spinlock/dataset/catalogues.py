@@ -79,10 +79,20 @@ def _codecs() -> list[dict[str, Any]]:
     ]
 
 
+def _features() -> list[dict[str, Any]]:
+    from spinlock.features.catalogue import features_of
+
+    entries = features_of("field", "frame", "trajectory", "operator")
+    names = ("index", "category", "level", "bounds", "unit", "minimum_frames", "minimum_channels")
+    facts = (*names, "transform", "redundant_with")
+    return [described(entry, {name: _plain(getattr(entry, name)) for name in facts}) for entry in entries]
+
+
 _SOURCES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "initial-conditions": _initial_conditions,
     "operators": _operators,
     "noise": _noise,
     "policies": _policies,
     "codecs": _codecs,
+    "features": _features,
 }

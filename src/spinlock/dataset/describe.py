@@ -9,6 +9,7 @@ import numpy as np
 
 from spinlock.dataset.open import complete_file
 from spinlock.storage import DatasetFile
+from spinlock.storage.feature_layout import EXTRACTION_TIME, FEATURES, SDF
 
 DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noise_regimes", "dynamics")
 
@@ -30,6 +31,7 @@ def describe(path: str | Path) -> dict[str, Any]:
             "attributes": {k: attributes[k] for k in sorted(attributes) if k != "layout"},
             "arrays": [vars(info) for info in file.describe_arrays()],
             "distributions": {name: _counts(file.table(f"metadata/{name}")) for name in DISTRIBUTIONS},
+            "features": _features(file),
             "rollouts": _rollouts(file, parsed["config"]),
             "parameters": {
                 p.name: _spread(file.table(f"parameters/values/{p.name}")) for p in file.layout.parameters
@@ -52,6 +54,23 @@ def _rollouts(file: DatasetFile, config: dict[str, Any]) -> dict[str, Any]:
         "stopped": int((finite < frames).sum()),
         "samples_with_a_stopped_rollout": int((finite < frames).any(axis=1).sum()),
         "median_lyapunov": float(np.median(known)) if known.size else None,
+    }
+
+
+def _features(file: DatasetFile) -> dict[str, Any] | None:
+    layout = file.layout.features
+    if layout is None:
+        return None
+    facts = file.group_attributes(FEATURES) | file.group_attributes(SDF)
+    return {
+        "version": layout.version,
+        "num_features": len(layout.registry),
+        "categories": json.loads(facts["categories"]),
+        "columns": {name: len(columns) for name, columns in layout.columns.items()},
+        "samples": int(np.isfinite(file.table(EXTRACTION_TIME)).sum()),
+        "extraction_timestamp": facts["extraction_timestamp"],
+        "spinlock_version": facts["spinlock_version"],
+        "environments": json.loads(facts["environments"]),
     }
 
 

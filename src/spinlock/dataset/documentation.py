@@ -1,7 +1,12 @@
 """Pages of the documentation that are rendered from the code."""
 
+from spinlock.execution.feature_layout import feature_layout
+from spinlock.features.catalogue import SDF_VERSION
 from spinlock.storage.describe import describe
 from spinlock.storage.schema import STRING_TABLES, Layout, Parameter
+
+FRAMES = 25
+"""Frames of the trajectories that the example measures."""
 
 EXAMPLE = Layout(
     samples=100,
@@ -16,6 +21,7 @@ EXAMPLE = Layout(
     ),
     string_lengths=tuple((name, 32) for name in STRING_TABLES),
     precision="float16",
+    features=feature_layout(FRAMES, SDF_VERSION),
 )
 """A small layout that has every array."""
 
@@ -43,7 +49,18 @@ Axes carry labels and dimension scales, so xarray opens the file with named dime
 length in UTF-8. `/metadata` has the attributes `config` (JSON: makes the dataset again), `plan_digest`,
 `sampling_metrics` (JSON), `provenance` (JSON: environments, versions, timings), `creation_date`,
 `version` (of the configuration format), `spinlock_version`, `layout` (JSON) and `first_row`.
-`creation_date` and the timings in `provenance` are all that differs between two files of one plan.
+
+`/features` exists where features were measured, during generation or later. Each of its three arrays names
+its columns in the attribute `columns`, and the index of each column's feature in `registry_index`: a column's
+place is not an index. `/features/sdf` has the attributes `version`, `num_features`, `feature_registry` (JSON:
+index by name), `registry_hash` (of all definitions), `categories` (JSON: those measured; columns of the
+others are NaN), `length_unit`, `time_unit`, `boundary` and `includes_initial_state`; `/features` has
+`family_versions` (JSON), `environments` (JSON), `spinlock_version` and `extraction_timestamp`. A row that
+was left out is NaN everywhere, its `finite_steps` and `n_realizations` are 0.
+`spinlock.features.storage.HDF5FeatureReader` reads all this.
+
+`creation_date`, `extraction_timestamp`, `extraction_time` and the timings in `provenance` are all that
+differs between two files of one plan.
 
 `/metadata/checksums` holds a CRC-32 for every chunk and for every row of the tables, and one SHA-256 over
 everything else; a flipped bit is found when the file is opened, or when the chunk is first read.
@@ -56,7 +73,7 @@ float16 files only: the frames of each realization from the first value beyond t
 are stored as NaN.
 
 Sizes in this table are those of a file with 100 samples, 3 realizations, 3 channels, grids of 32 and 64,
-and every eighth of 24 steps stored as float16.
+features, and every eighth of 24 steps stored as float16.
 """
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from spinlock.config.model import Config
+from spinlock.dataset.feature_facts import generated_facts
 from spinlock.dataset.output import check_output, require_disk, resolved_output
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.provenance import file_attributes, refuse_mixing
@@ -98,7 +99,8 @@ class DatasetGenerationPipeline:
             progress.stage("finalizing")
             receipts = run.all_receipts()
             attributes = file_attributes(plan, sampling, receipts, executor, workers)
-            finalize(output, plan.layout, [receipt.shard_file(run.path) for receipt in receipts], attributes)
+            shards = [receipt.shard_file(run.path) for receipt in receipts]
+            finalize(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
             run.remove()
         return summarise(output, seconds=time.perf_counter() - started, made=made)
 

@@ -1,7 +1,7 @@
 """Open a dataset: rows as arrays, operators rebuilt, rollouts run again and further."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,15 @@ from spinlock.errors import StorageError
 from spinlock.storage import DatasetFile, Layout
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from spinlock.config.model import Config
     from spinlock.execution.plan import Draw, Plan
     from spinlock.rollout import Rollout
+    from spinlock.storage.atomic import Checkpoint
+    from spinlock.storage.feature_copy import Block
+    from spinlock.storage.feature_layout import FeatureFacts, FeatureLayout
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,36 @@ class Dataset:
         """What decides the arrays."""
         return self._file.layout
 
+    @property
+    def digest(self) -> str:
+        """The digest that the file is sealed with: equal digests, equal contents."""
+        return self._file.digest
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that was opened."""
+        return self._file.is_current
+
+    @cached_property
+    def feature_attributes(self) -> dict[str, Any]:
+        """What the file says about its features beside their columns; empty where it has none."""
+        if self.layout.features is None:
+            return {}
+        return self._file.group_attributes("features") | self._file.group_attributes("features/sdf")
+
+    def copy_with_features(
+        self,
+        path: Path,
+        features: "FeatureLayout",
+        blocks: "Iterable[Block]",
+        facts: "FeatureFacts",
+        checkpoint: "Checkpoint",
+    ) -> None:
+        """Write the dataset with these features to a path, as `spinlock.storage.feature_copy` does."""
+        from spinlock.storage.feature_copy import copy_with_features
+
+        copy_with_features(self._file, path, features, blocks, facts, checkpoint)
+
     def table(self, path: str) -> np.ndarray:
         """Return a table by its path in the file, N rows; text as str."""
         return self._file.table(path)
@@ -216,11 +250,16 @@ class Dataset:
     @cached_property
     def same_environment(self) -> bool:
         """Whether device model, torch build and instruction set here are those that made the dataset."""
-        from spinlock.execution.devices import resolve_device
+        import torch
+
+        return self.made_on(torch.device("cpu"))
+
+    def made_on(self, device: "torch.device") -> bool:
+        """Return whether the dataset was made on such a device, by this torch build and instruction set."""
         from spinlock.execution.environment import numerical_environment
 
         made = json.loads(self._file.attributes["provenance"])["environments"]
-        return made == [numerical_environment(resolve_device("cpu"))]
+        return made == [numerical_environment(device)]
 
     def rollout(
         self,

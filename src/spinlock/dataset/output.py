@@ -31,12 +31,7 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
     UsageError
         Where something else stands there and ``force`` is not given, or the path cannot be written.
     """
-    if len(output.name.encode()) > LONGEST_NAME:
-        raise UsageError(
-            f"dataset.output_path: {output.name[:40]}… is too long a file name: {LONGEST_NAME} bytes at most"
-        )
-    if output.is_dir():
-        raise UsageError(f"dataset.output_path {output} is a directory; give the name of a file in it")
+    check_name(output)
     if output.exists() and not force:
         if plan.digest == _stored_digest(output):
             if fresh:
@@ -48,15 +43,28 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
             f"{output} exists and is another dataset, or a damaged one, or none at all. Choose another "
             "--output, or replace it with --force; nothing was changed"
         )
+    check_writable(output)
+    return False
+
+
+def check_name(output: Path, said: str = "dataset.output_path") -> None:
+    """Raise `UsageError` where no file can have that name; ``said`` is where the name was given."""
+    if len(output.name.encode()) > LONGEST_NAME:
+        raise UsageError(f"{said}: {output.name[:40]}… is too long a file name: {LONGEST_NAME} bytes at most")
+    if output.is_dir():
+        raise UsageError(f"{said} {output} is a directory; give the name of a file in it")
+
+
+def check_writable(output: Path, said: str = "dataset.output_path") -> None:
+    """Raise `UsageError` where no file can be made in its folder."""
     existing = output.absolute().parent
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(
-            f"dataset.output_path {output}: {existing} "
+            f"{said} {output}: {existing} "
             f"{'cannot be written to' if existing.is_dir() else 'is not a folder'}; choose another folder"
         )
-    return False
 
 
 def _stored_digest(output: Path) -> str | None:

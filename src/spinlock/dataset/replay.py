@@ -5,6 +5,7 @@ be exact, inputs agree within 1e-5 and outputs within 1e-4·e^{λT}, as rms of t
 field; where that exceeds 0.1 the outputs of a row are *not comparable*.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,8 +15,12 @@ import torch
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
 from spinlock.execution.devices import pin_numerics
+from spinlock.execution.environment import numerical_environment
+from spinlock.execution.feature_layout import FeatureChoice, feature_entries, feature_layout
+from spinlock.execution.features import measure_features
 from spinlock.execution.simulate import Sampled, simulate, stored_row
 from spinlock.storage import Row
+from spinlock.storage.feature_layout import EXTRACTION_TIME
 
 INPUT_TOLERANCE = 1e-5
 OUTPUT_TOLERANCE = 1e-4
@@ -44,13 +49,39 @@ def replay_rows(dataset: Dataset, count: int, note: Callable[[str], None]) -> It
         note("made in another environment (device model, torch build, instruction set): tolerances apply")
     for index in replayed_rows(count, len(dataset)):
         draw = dataset.draw(index)
-        sample = simulate(dataset.plan, draw, torch.device("cpu"))
+        sample = simulate(dataset.plan, draw, torch.device("cpu"), keep=_kept_frames(dataset))
         row = stored_row(dataset.plan, sample)
         if exact:
             yield from _exact_faults(dataset, index, row)
+            yield from _feature_faults(dataset, index, sample, note)
         else:
             yield from draw_faults(dataset, draw)
             yield from _close_faults(dataset, index, sample, row, note)
+
+
+def _kept_frames(dataset: Dataset) -> tuple[int, ...]:
+    """Return the frames to make again: all of them where features are measured of them."""
+    if dataset.layout.features is None:
+        return dataset.timesteps
+    return tuple(range(dataset.config.simulation.num_timesteps + 1))
+
+
+def _feature_faults(
+    dataset: Dataset, index: int, sample: Sampled, note: Callable[[str], None]
+) -> Iterator[str]:
+    layout, facts = dataset.layout.features, dataset.feature_attributes
+    if layout is None or not np.isfinite(dataset.table(EXTRACTION_TIME)[index]):
+        return
+    here = [numerical_environment(torch.device("cpu"))]
+    current = feature_layout(layout.frames, layout.version)
+    if json.loads(facts["environments"]) != here or current.registry_hash != layout.registry_hash:
+        note(f"row {index}: features were measured elsewhere, or by other definitions: not compared")
+        return
+    choice = FeatureChoice(layout.version, tuple(json.loads(facts["categories"])))
+    features = measure_features(dataset.plan, sample.draw, sample.operator, sample.rollout.frames, choice)
+    for path, made in feature_entries(layout, features).items():
+        if not np.array_equal(dataset.table(path)[index], made, equal_nan=made.dtype.kind == "f"):
+            yield f"row {index}: {path} is not what its frames give"
 
 
 def _stored(dataset: Dataset, index: int) -> dict[str, np.ndarray]:
@@ -67,13 +98,18 @@ def _made(dataset: Dataset, row: Row) -> dict[str, np.ndarray]:
     return {path: encode(values).astype(np.float32) for path, values in fields.items()}
 
 
-def _exact_faults(dataset: Dataset, index: int, row: Row) -> Iterator[str]:
+def field_faults(dataset: Dataset, index: int, row: Row) -> Iterator[str]:
+    """Yield the stored fields of a row that are not, bit for bit, those of the row made again."""
     made = _made(dataset, row)
     for path, stored in _stored(dataset, index).items():
         if not np.array_equal(stored.view(np.uint32), np.ascontiguousarray(made[path]).view(np.uint32)):
             both = np.isfinite(stored) & np.isfinite(made[path])
             largest = float(np.abs(stored - made[path])[both].max(initial=0.0))
             yield f"row {index}: {path} is not what its draw makes (largest difference {largest:.3g})"
+
+
+def _exact_faults(dataset: Dataset, index: int, row: Row) -> Iterator[str]:
+    yield from field_faults(dataset, index, row)
     for path, value in row.table.items():
         stored_value = dataset.table(path)[index]
         if not np.array_equal(stored_value, value, equal_nan=isinstance(value, float)):

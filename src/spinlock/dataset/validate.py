@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spinlock.dataset.feature_checks import feature_faults
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
 from spinlock.errors import SpinlockError
@@ -83,10 +84,11 @@ def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], d
 
 
 def sample_faults(dataset: Dataset) -> Iterator[str]:
-    """Yield rows whose fields are not finite exactly where ``finite_steps`` says so."""
+    """Yield rows whose fields or features are not finite exactly where ``finite_steps`` says so."""
     simulation = dataset.config.simulation
     last = simulation.num_timesteps
     overflow = dataset.metadata.get("overflow_steps")
+    yield from feature_faults(dataset)
     for sample in dataset:
         usable = dataset.metadata["finite_steps"][sample.index].astype(np.int64)
         if overflow is not None:
@@ -116,7 +118,7 @@ def _frame_faults(
 def metadata_faults(dataset: Dataset) -> Iterator[str]:
     """Yield rows whose parameters, initial condition or metadata are not those of the draw of their index."""
     plan = dataset.plan
-    if plan.layout != dataset.layout:
+    if replace(plan.layout, features=None) != replace(dataset.layout, features=None):
         yield "the arrays are not laid out as the stored configuration asks"
         return
     params = dataset.points

@@ -23,6 +23,15 @@ CALIBRATION_SECONDS = 10.0
 CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, ROW_SECONDS, SHARD_SECONDS = 4e10, 2e7, 4e-4, 1e-2, 0.1
 """A typical core: convolution rate, keyed normals a second, fixed cost of a step, a sample and a shard."""
 
+FEATURE_SECONDS, FEATURE_VALUE_SECONDS = 5e-3, 1.2e-7
+"""Time that the features of a trajectory take on such a core: fixed, and for each value of its frames."""
+
+WORKING_COPIES = 8
+"""Arrays as large as a trajectory that its features hold at a time."""
+
+PROBED = 20
+"""Applications by which an operator is probed."""
+
 PROCESS_BYTES = 300 << 20
 """Resident memory of a process with torch loaded."""
 
@@ -72,6 +81,16 @@ def application_flops(plan: Plan, draw: Draw) -> int:
     return families[draw.family].flops(channels=channels, size=draw.grid_size, **draw.operator_options)
 
 
+def feature_seconds(plan: Plan, draw: Draw) -> float:
+    """Return the time that the features of a sample take on a typical core; 0 where none are measured."""
+    if plan.features is None:
+        return 0.0
+    simulation = plan.config.simulation
+    values = len(plan.kept_frames) * simulation.num_channels * draw.grid_size**2
+    trajectories = simulation.num_realizations * (FEATURE_SECONDS + FEATURE_VALUE_SECONDS * values)
+    return trajectories + PROBED * application_flops(plan, draw) / CORE_FLOPS
+
+
 def predicted_seconds(plan: Plan, draw: Draw, count: int) -> float:
     """Return the time that ``count`` applications take on a typical core, with noise and bookkeeping."""
     normals = plan.config.simulation.num_channels * draw.grid_size**2
@@ -89,17 +108,33 @@ def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
         architectures=len({_architecture(draw) for draw in surveyed}),
         surveyed=len(surveyed),
         flops=scale * sum(application_flops(plan, draw) * applications(plan, draw) for draw in surveyed),
-        data_bytes=scale * sum(frames * frame_bytes * draw.grid_size**2 for draw in surveyed),
-        memory_bytes=PROCESS_BYTES + 3 * plan.row_bytes + max(_hidden_bytes(plan, draw) for draw in surveyed),
+        data_bytes=scale * sum(frames * frame_bytes * draw.grid_size**2 for draw in surveyed)
+        + plan.total_samples * plan.feature_bytes,
+        memory_bytes=PROCESS_BYTES
+        + 3 * plan.row_bytes
+        + _kept_bytes(plan)
+        + max(_hidden_bytes(plan, draw) for draw in surveyed),
         core_seconds=plan.num_shards * SHARD_SECONDS
         + scale
         * correction
-        * sum(predicted_seconds(plan, draw, applications(plan, draw)) for draw in surveyed),
+        * sum(
+            predicted_seconds(plan, draw, applications(plan, draw)) + feature_seconds(plan, draw)
+            for draw in surveyed
+        ),
     )
 
 
 def _architecture(draw: Draw) -> tuple[object, ...]:
     return (draw.family, *(value for value in draw.operator_options.values() if not isinstance(value, float)))
+
+
+def _kept_bytes(plan: Plan) -> int:
+    """Return the bytes of the frames kept for the features alone, and of one realization at work."""
+    if plan.features is None:
+        return 0
+    simulation = plan.config.simulation
+    frame_bytes = 4 * simulation.num_channels * plan.grids[-1] ** 2
+    return (simulation.num_realizations + WORKING_COPIES) * len(plan.kept_frames) * frame_bytes
 
 
 def _hidden_bytes(plan: Plan, draw: Draw) -> int:

@@ -15,6 +15,7 @@ from spinlock.config.digest import plan_digest
 from spinlock.config.model import Config
 from spinlock.config.parameters import known_parameters
 from spinlock.config.semantics import sampled_parameter
+from spinlock.execution.feature_layout import FeatureChoice, feature_layout
 from spinlock.initial_conditions import registry
 from spinlock.initial_conditions.mixture import Mixture, parse_mixture
 from spinlock.initial_conditions.options import options_length, resolve_options
@@ -24,6 +25,7 @@ from spinlock.registry import Option, options_of
 from spinlock.rollout.policies import UpdatePolicy
 from spinlock.sampling import ParameterSpace, sobol_points
 from spinlock.storage.codecs import find_codec
+from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.schema import STRING_TABLES, Layout
 from spinlock.storage.schema import Parameter as StoredParameter
 
@@ -128,6 +130,19 @@ class Plan:
         return tuple(sorted({*range(0, last + 1, every), last}))
 
     @cached_property
+    def features(self) -> FeatureChoice | None:
+        """The features measured during generation, if any are."""
+        section = self.config.features
+        return FeatureChoice.of(section) if section.during_generation else None
+
+    @property
+    def kept_frames(self) -> tuple[int, ...]:
+        """The frames that a rollout keeps: those stored, and all where features are measured."""
+        if self.features is None:
+            return self.timesteps
+        return tuple(range(self.config.simulation.num_timesteps + 1))
+
+    @cached_property
     def layout(self) -> Layout:
         """The arrays of the dataset."""
         simulation, storage = self.config.simulation, self.config.dataset.storage
@@ -142,7 +157,13 @@ class Plan:
             compression=storage.compression,
             compression_level=find_codec(storage.compression).check_level(storage.compression_level),
             precision=storage.precision,
+            features=self._feature_layout,
         )
+
+    @cached_property
+    def _feature_layout(self) -> FeatureLayout | None:
+        frames = self.config.simulation.num_timesteps + 1
+        return None if self.features is None else feature_layout(frames, self.features.version)
 
     def _stored_parameter(self, name: str) -> StoredParameter:
         option = self._known[name]
@@ -165,7 +186,13 @@ class Plan:
         """Bytes of one uncompressed row at the largest grid."""
         simulation = self.config.simulation
         frames = 1 + simulation.num_realizations * (1 + len(self.timesteps))
-        return frames * simulation.num_channels * self.grids[-1] ** 2 * 4
+        return frames * simulation.num_channels * self.grids[-1] ** 2 * 4 + self.feature_bytes
+
+    @cached_property
+    def feature_bytes(self) -> int:
+        """Bytes of the features of one sample."""
+        layout = self._feature_layout
+        return 0 if layout is None else layout.row_bytes(self.config.simulation.num_realizations)
 
     @cached_property
     def rows_per_shard(self) -> int:

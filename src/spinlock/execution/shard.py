@@ -10,7 +10,8 @@ import torch
 
 from spinlock.errors import SpinlockError
 from spinlock.execution.environment import numerical_environment, software_versions
-from spinlock.execution.plan import Plan
+from spinlock.execution.features import feature_row
+from spinlock.execution.plan import Draw, Plan
 from spinlock.execution.simulate import simulate, stored_row
 from spinlock.storage import EncodedRow, Receipt, encode_row, shard_path, write_receipt, write_shard
 
@@ -34,9 +35,10 @@ class Signals:
 
 @dataclass
 class _Clock:
-    """Seconds spent in each stage."""
+    """Seconds spent in each stage, and on the features of each row."""
 
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    extraction: list[float] = field(default_factory=list)
 
     def measure(self, stage: str, since: float) -> float:
         now = time.perf_counter()
@@ -82,6 +84,7 @@ def run_shard(
         versions=software_versions(),
         environment=numerical_environment(device),
         attempt=attempt,
+        extraction_seconds=clock.extraction,
     )
     write_receipt(directory, receipt)
     return receipt
@@ -92,10 +95,21 @@ def _rows(
 ) -> Iterator[EncodedRow]:
     for draw in plan.draws(low, high):
         signals.check()
-        start = time.perf_counter()
-        sample = simulate(plan, draw, device, checkpoint=signals.check)
-        start = clock.measure("simulation", start)
-        row = encode_row(plan.layout, stored_row(plan, sample))
-        clock.measure("encoding", start)
+        row = _row(plan, draw, device, signals, clock)
         signals.on_row()
         yield row
+
+
+def _row(plan: Plan, draw: Draw, device: torch.device, signals: Signals, clock: _Clock) -> EncodedRow:
+    """Return the row of a draw; when it returns, nothing of the sample is left in memory."""
+    start = time.perf_counter()
+    sample = simulate(plan, draw, device, keep=plan.kept_frames, checkpoint=signals.check)
+    start = clock.measure("simulation", start)
+    entries = None
+    if plan.features is not None:
+        entries, spent = feature_row(plan, sample)
+        clock.extraction.append(spent)
+        start = clock.measure("features", start)
+    row = encode_row(plan.layout, stored_row(plan, sample, entries))
+    clock.measure("encoding", start)
+    return row

@@ -28,8 +28,8 @@ class Sampled:
     rollout: Rollout
 
 
-def build_operator(plan: Plan, draw: Draw, device: torch.device) -> nn.Module:
-    """Return the operator of a draw."""
+def build_operator(plan: Plan, draw: Draw, device: torch.device, precision: str | None = None) -> nn.Module:
+    """Return the operator of a draw, in the plan's precision if none is given."""
     simulation = plan.config.simulation
     return build(
         draw.family,
@@ -38,7 +38,7 @@ def build_operator(plan: Plan, draw: Draw, device: torch.device) -> nn.Module:
         seed=plan.seed,
         sample=draw.index,
         device=device,
-        precision=simulation.precision,
+        precision=precision or simulation.precision,
     )
 
 
@@ -93,25 +93,33 @@ def simulate(
     return Sampled(draw, operator, initial, ic_options, rollout)
 
 
-def stored_row(plan: Plan, sample: Sampled) -> Row:
-    """Return a sample as storage takes it.
+def stored_row(plan: Plan, sample: Sampled, features: Mapping[str, Any] | None = None) -> Row:
+    """Return a sample as storage takes it, with its entries in the feature tables.
 
-    Where the precision is float16, frames from a realization's first overflow on are NaN.
+    Of the frames kept, those that the plan stores. Where the precision is float16, frames from a
+    realization's first overflow on are NaN.
     """
     rollout = sample.rollout
-    final, frames = rollout.final.cpu().numpy(), rollout.frames.cpu().numpy()
+    final, frames = rollout.final.cpu().numpy(), _stored_frames(plan, rollout)
     if plan.layout.precision == "float16":
         final, frames = final.copy(), frames.copy()
         for realization, fitting in enumerate(rollout.float16_steps.tolist()):
-            frames[realization, [k for k, t in enumerate(rollout.timesteps) if t >= fitting]] = np.nan
+            frames[realization, [k for k, t in enumerate(plan.timesteps) if t >= fitting]] = np.nan
             if fitting <= rollout.num_timesteps:
                 final[realization] = np.nan
     return Row(
         inputs=sample.initial.cpu().contiguous().numpy(),
         outputs=final,
         trajectories=frames if plan.timesteps else None,
-        table=_table(plan, sample),
+        table={**_table(plan, sample), **(features or {})},
     )
+
+
+def _stored_frames(plan: Plan, rollout: Rollout) -> np.ndarray:
+    frames = rollout.frames.cpu().numpy()
+    if rollout.timesteps == plan.timesteps:
+        return frames
+    return frames[:, [rollout.timesteps.index(frame) for frame in plan.timesteps]]
 
 
 def _table(plan: Plan, sample: Sampled) -> dict[str, Any]:

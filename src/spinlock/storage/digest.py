@@ -149,6 +149,9 @@ def _hash_values(hasher: Any, file: h5py.File, path: str, array: h5py.Dataset) -
             raise StorageError("names a dimension and should hold no values")
         return
     check_allocated(file, array)
+    if not array.shape:
+        hasher.update(np.asarray(array[()]).tobytes())
+        return
     rows = array.shape[0]
     step = max(1, BLOCK_BYTES // max(1, array.nbytes // max(1, rows)))
     for first in range(0, rows if array.nbytes else 0, step):
@@ -161,5 +164,5 @@ def check_allocated(file: h5py.File, array: h5py.Dataset) -> None:
     So no claim about a size is believed before the file holds that much.
     """
     stored = array.id.get_storage_size()
-    if not array.shape or stored != array.nbytes or stored > file.id.get_filesize():
+    if array.shape is None or stored != array.nbytes or stored > file.id.get_filesize():
         raise StorageError(f"holds {stored} bytes where its shape {array.shape} asks for {array.nbytes}")

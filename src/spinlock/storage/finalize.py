@@ -9,14 +9,13 @@ import h5py
 
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
-from spinlock.storage.chunks import chunk_offset, row_windows
+from spinlock.storage.chunk_copy import copy_chunks
 from spinlock.storage.digest import seal
-from spinlock.storage.raw_chunks import read_sound_chunk, row_checksums
+from spinlock.storage.feature_layout import EXTRACTION_TIME, FeatureFacts
 from spinlock.storage.reader import DatasetFile
-from spinlock.storage.schema import ArraySpec, Layout, arrays, field_arrays
+from spinlock.storage.schema import Layout, arrays
 from spinlock.storage.shards import ShardFile, require_sound, writing
 from spinlock.storage.tree import create_tree, write_table
-from spinlock.storage.walk import dataset
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ def finalize(
     shards: Sequence[ShardFile],
     attributes: Mapping[str, Any],
     checkpoint: Checkpoint = no_checkpoint,
+    facts: FeatureFacts | None = None,
 ) -> FinalFile:
     """Join shards into one dataset file at ``path``: it appears there complete, or not at all.
 
@@ -53,6 +53,8 @@ def finalize(
     checkpoint
         Called with the name of each step as it begins (``create``, ``shard 0``, …, ``seal``, ``close``,
         ``check``, ``fsync``, ``rename``, ``fsync directory``); raise in it to abandon the file.
+    facts
+        What the file says about its features; given where the layout has features, and only there.
 
     Raises
     ------
@@ -62,11 +64,15 @@ def finalize(
     _check_cover(layout, shards)
     if "plan_digest" not in attributes:
         raise StorageError("a dataset needs the attribute plan_digest")
+    if (facts is None) != (layout.features is None):
+        raise StorageError("facts about features go with a layout that has features")
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
         with writing(temporary, path) as file:
             with write_errors(path):
-                create_tree(file, layout, {**attributes, "layout": layout.to_json(), "first_row": 0})
+                stated = {**attributes, "layout": layout.to_json(), "first_row": 0}
+                create_tree(file, layout, stated, facts)
+                write_seconds(file, layout, facts)
             for number, shard in enumerate(shards):
                 checkpoint(f"shard {number}")
                 with write_errors(path):
@@ -80,6 +86,17 @@ def finalize(
             require_sound(temporary, path)
             size = temporary.stat().st_size
     return FinalFile(path, size, digest)
+
+
+def write_seconds(file: h5py.File, layout: Layout, facts: FeatureFacts | None) -> None:
+    """Write what each sample's extraction took."""
+    if facts is None:
+        return
+    if facts.seconds.shape != (layout.samples,):
+        raise StorageError(f"{EXTRACTION_TIME}: {facts.seconds.shape} times for {layout.samples} samples")
+    for spec in arrays(layout):
+        if spec.kind == "timing":
+            write_table(file, spec, 0, facts.seconds)
 
 
 def _check_cover(layout: Layout, shards: Sequence[ShardFile]) -> None:
@@ -99,7 +116,12 @@ def _check_cover(layout: Layout, shards: Sequence[ShardFile]) -> None:
 def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> None:
     with DatasetFile(shard.path) as source:
         _check_shard(source, layout, shard, plan_digest)
-        _copy_chunks(file, source, layout, shard)
+        try:
+            copy_chunks(file, source, layout, shard.lo)
+        except StorageError as error:
+            raise StorageError(
+                f"{shard.path}: {error}: delete the shard and run the same command again, which makes it anew"
+            ) from error
         for spec in arrays(layout):
             if spec.kind in ("table", "checksum"):
                 source.copy_table(
@@ -121,28 +143,3 @@ def _check_shard(source: DatasetFile, layout: Layout, shard: ShardFile, plan_dig
                 f"{shard.path} is not the shard of rows {shard.lo} to {shard.hi} of this plan (its {what} is "
                 f"{found}, not {wanted}): delete it and run the same command again, which makes it anew"
             )
-
-
-def _copy_chunks(file: h5py.File, source: DatasetFile, layout: Layout, shard: ShardFile) -> None:
-    """Copy row by row, so that the bytes of the file do not depend on how its rows were cut into shards."""
-    fields = field_arrays(layout)
-    grids = source.table("metadata/grid_sizes")
-    with source.opened() as part:
-        for row, grid in enumerate(grids):
-            for spec in fields:
-                _copy_row(dataset(file, spec.path).id, part, spec, shard, row, int(grid))
-
-
-def _copy_row(target: Any, part: h5py.File, spec: ArraySpec, shard: ShardFile, row: int, grid: int) -> None:
-    array = dataset(part, spec.path)
-    crcs = row_checksums(part, spec, row)
-    for window in row_windows(spec, grid):
-        offset = chunk_offset(spec, row, window.position)
-        try:
-            raw = read_sound_chunk(array, offset, int(crcs[window.position]))
-        except StorageError as error:
-            raise StorageError(
-                f"{shard.path}: a chunk of {spec.path}, row {shard.lo + row} {error}: delete the shard and "
-                "run the same command again, which makes it anew"
-            ) from error
-        target.write_direct_chunk((shard.lo + row, *offset[1:]), raw)

@@ -25,6 +25,9 @@ from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import ArraySpec, arrays
 from spinlock.storage.walk import H5_ERRORS, dataset, decode_attribute, group, is_chunked, is_scale, walk
 
+TABLES = {"table", "coordinate", "checksum", "timing"}
+"""Kinds of arrays that are read as tables."""
+
 _lock = threading.RLock()
 
 
@@ -110,19 +113,24 @@ class DatasetFile:
         self._adopt(file)
 
     @property
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that was opened and checked."""
+        return self.path.is_file() and same_file(self.path) == self._identity
+
+    @property
     def config(self) -> dict[str, Any]:
         """The configuration that made the dataset; empty in a shard."""
         return json.loads(self.attributes.get("config", "{}"))
 
     def table(self, path: str) -> NDArray[Any]:
-        """Return a whole table (or coordinate, or checksum array); text as str, booleans as bool.
+        """Return a whole table (coordinate, checksum array, timings); text as str, booleans as bool.
 
         Raises
         ------
         UnknownNameError
             Where the dataset has no such table.
         """
-        spec = self._spec(path, {"table", "coordinate", "checksum"})
+        spec = self._spec(path, TABLES)
         blocks: list[NDArray[Any]] = []
         self.copy_table(path, lambda _first, block: blocks.append(block))
         values = np.concatenate(blocks) if blocks else np.empty(spec.shape, stored_dtype(spec))
@@ -132,12 +140,23 @@ class DatasetFile:
 
     def copy_table(self, path: str, write: Callable[[int, NDArray[Any]], None]) -> None:
         """Call ``write(first row, rows)`` for consecutive blocks of a table as stored, of bounded size."""
-        spec = self._spec(path, {"table", "coordinate", "checksum"})
+        spec = self._spec(path, TABLES)
         step = max(1, BLOCK_BYTES // max(1, spec.raw_bytes // spec.shape[0]))
         for first in range(0, spec.shape[0] if spec.raw_bytes else 0, step):
             with self.opened() as file:
                 block = np.asarray(dataset(file, path)[first : first + step])
             write(first, block.astype(stored_dtype(spec), copy=False))
+
+    def document(self, path: str) -> str:
+        """Return a text that stands in an array of its own."""
+        spec = self._spec(path, {"document"})
+        with self.opened() as file:
+            return np.asarray(dataset(file, spec.path)[()]).tobytes().decode()
+
+    def group_attributes(self, path: str) -> dict[str, Any]:
+        """Return the attributes of a group."""
+        with self.opened() as file:
+            return {name: decode_attribute(value) for name, value in group(file, path).attrs.items()}
 
     def row(self, path: str, index: int, size: int | None = None) -> NDArray[np.float32]:
         """Return one row of a field, float32 [..., size, size].

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Receipt:
         Packages, device model, instruction set: what may not be mixed unnoticed.
     attempt
         1 for a shard that succeeded at once.
+    extraction_seconds
+        What the features of each row took; empty where none were measured.
     """
 
     shard: int
@@ -52,6 +54,7 @@ class Receipt:
     versions: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1
+    extraction_seconds: Sequence[float] = field(default_factory=list)
 
     def shard_file(self, directory: Path) -> ShardFile:
         """Return the shard that the receipt stands for."""
@@ -61,6 +64,8 @@ class Receipt:
     def to_json(self) -> str:
         """Return the receipt as JSON, with a checksum of itself."""
         content = asdict(self)
+        if not self.extraction_seconds:
+            del content["extraction_seconds"]
         return json.dumps({**content, "checksum": _checksum(content)}, sort_keys=True, indent=1)
 
     @classmethod
@@ -69,7 +74,8 @@ class Receipt:
         try:
             content = json.loads(text)
             checksum = content.pop("checksum")
-            sound = set(content) == {item.name for item in fields(cls)} and checksum == _checksum(content)
+            names = {item.name for item in fields(cls)}
+            sound = {*content, "extraction_seconds"} == names and checksum == _checksum(content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StorageError(f"the receipt is damaged ({error})") from error
         if not sound:

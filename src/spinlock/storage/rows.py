@@ -154,12 +154,14 @@ def _encode_entry(spec: ArraySpec, value: Any) -> NDArray[Any]:
     if spec.dtype == "string":
         return _encode_string(spec, value)
     plain = np.asarray(value)
-    kinds = {"bool": "b", "int32": "iu", "int64": "iu", "float64": "fiu"}[spec.dtype]
+    kinds = {
+        "bool": "b", "uint16": "iu", "int32": "iu", "int64": "iu", "float32": "f", "float64": "fiu"
+    }[spec.dtype]  # fmt: skip
     if plain.dtype.kind not in kinds or plain.shape != spec.shape[1:]:
         wanted = f"{spec.dtype} {spec.shape[1:]}" if spec.shape[1:] else spec.dtype
         raise StorageError(f"{spec.path}: {value!r} is not allowed, the layout wants {wanted}")
     entry = plain.astype(stored_dtype(spec))
-    if plain.dtype.kind in "iu" and spec.dtype.startswith("int") and not np.array_equal(entry, plain):
+    if plain.dtype.kind in "iu" and entry.dtype.kind in "iu" and not np.array_equal(entry, plain):
         raise StorageError(f"{spec.path}: {value!r} does not fit {spec.dtype}")
     return entry
 

@@ -10,7 +10,9 @@ from math import ceil, prod
 from typing import Any, Literal
 
 from spinlock.errors import OptionError, SpinlockError, StorageError
+from spinlock.storage.array_spec import ITEM_SIZES, ArraySpec
 from spinlock.storage.codecs import find_codec
+from spinlock.storage.feature_layout import FeatureLayout, feature_arrays, feature_dimensions
 from spinlock.storage.precision import Precision, parse_precision
 
 FORMAT_VERSION = 1
@@ -70,6 +72,8 @@ class Layout:
         Bytes (UTF-8) for each of `STRING_TABLES`, as sorted (name, length) pairs.
     compression, compression_level, precision
         A codec, its level, and a precision as `parse_precision` reads it.
+    features
+        The features stored beside the fields, if any are.
 
     Raises
     ------
@@ -87,6 +91,7 @@ class Layout:
     compression: str = "zstd"
     compression_level: int = 3
     precision: str = "float32"
+    features: FeatureLayout | None = None
 
     def __post_init__(self) -> None:
         """Refuse a layout that no file can have."""
@@ -125,7 +130,10 @@ class Layout:
 
     def to_json(self) -> str:
         """Return the layout as canonical JSON: sorted keys, no spaces."""
-        return json.dumps({"format": FORMAT_VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+        values = {"format": FORMAT_VERSION, **asdict(self)}
+        if self.features is None:
+            del values["features"]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
@@ -137,6 +145,8 @@ class Layout:
                 values[name] = tuple(values[name])
             values["parameters"] = tuple(Parameter(**parameter) for parameter in values["parameters"])
             values["string_lengths"] = tuple((name, length) for name, length in values["string_lengths"])
+            if "features" in values:
+                values["features"] = FeatureLayout.from_values(values["features"])
             layout = cls(**values)
         except (SpinlockError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StorageError(f"its layout cannot be read ({error})") from error
@@ -179,55 +189,6 @@ def _check_parameter(parameter: Parameter) -> None:
         raise OptionError(f"parameter {parameter.name}: only string values have a length")
 
 
-@dataclass(frozen=True)
-class ArraySpec:
-    """One array of the tree.
-
-    Attributes
-    ----------
-    path
-        Where it stands, without a leading slash.
-    kind
-        ``field``: large, chunked, compressed, a checksum for each chunk. ``table``: one small row a sample.
-        ``coordinate``: fixed by the layout alone. ``checksum``: what proves the others.
-    dims, shape
-        Names and sizes of the axes.
-    dtype
-        numpy name, or ``string`` with ``length`` bytes of UTF-8.
-    chunks
-        Shape of a chunk; None where the array is stored in one piece.
-    attributes
-        Attributes of the array beside ``description``, as (name, value) pairs.
-    description
-        What it holds, for people.
-    """
-
-    path: str
-    kind: Literal["field", "table", "coordinate", "checksum"]
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: str
-    description: str
-    length: int = 0
-    chunks: tuple[int, ...] | None = None
-    attributes: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def chunk_grid(self) -> tuple[int, ...]:
-        """The number of chunks along each axis."""
-        return tuple(
-            ceil(size / chunk) for size, chunk in zip(self.shape, self.chunks or self.shape, strict=True)
-        )
-
-    @property
-    def raw_bytes(self) -> int:
-        """The size of the whole array without compression."""
-        return prod(self.shape) * ITEM_SIZES.get(self.dtype, self.length)
-
-
-ITEM_SIZES = {"float16": 2, "float32": 4, "float64": 8, "uint32": 4, "int32": 4, "int64": 8, "bool": 1}
-
-
 def arrays(layout: Layout) -> list[ArraySpec]:
     """Return every array of a dataset with that layout, in the order in which they are created."""
     return [
@@ -235,6 +196,7 @@ def arrays(layout: Layout) -> list[ArraySpec]:
         *_coordinates(layout),
         *_metadata(layout),
         *_parameters(layout),
+        *_features(layout),
         *_checksums(layout),
     ]
 
@@ -252,6 +214,8 @@ def dimension_sizes(layout: Layout) -> dict[str, int]:
         sizes["frame"] = len(layout.timesteps)
     if layout.parameters:
         sizes["parameter"] = len(layout.parameters)
+    if layout.features is not None:
+        sizes |= feature_dimensions(layout.features)
     chunks = {CHUNK_DIMS[field.path]: prod(field.chunk_grid[1:]) for field in _fields(layout)}
     return sizes | chunks
 
@@ -375,6 +339,12 @@ def _parameters(layout: Layout) -> list[ArraySpec]:
         description = f"Decoded value of {parameter.name}."
         specs.append(ArraySpec(path, "table", ("sample",), (N,), dtype, description, length=parameter.length))
     return specs
+
+
+def _features(layout: Layout) -> list[ArraySpec]:
+    if layout.features is None:
+        return []
+    return feature_arrays(layout.features, layout.samples, layout.realizations)
 
 
 def _checksums(layout: Layout) -> list[ArraySpec]:

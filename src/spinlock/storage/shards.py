@@ -15,6 +15,7 @@ from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
 from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.digest import seal
+from spinlock.storage.feature_layout import EXTRACTION_TIME
 from spinlock.storage.rows import Chunk, EncodedRow
 from spinlock.storage.schema import (
     ROW_CHECKSUMS,
@@ -129,6 +130,8 @@ def _write_rows(
         raise StorageError(f"a shard of {layout.samples} rows was given {len(entries)}")
     columns = {spec.path: np.stack([entry[spec.path] for entry in entries]) for spec in tables}
     columns[ROW_CHECKSUMS] = np.array(row_crcs, np.uint32)
+    if layout.features is not None:
+        columns[EXTRACTION_TIME] = np.full(layout.samples, np.nan)  # a shard holds no times
     columns |= {checksum_path(field): grid.reshape(layout.samples, -1) for field, grid in crcs.items()}
     with write_errors(path):
         for spec in arrays(layout):

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.storage.codecs import Filter, find_codec
+from spinlock.storage.feature_layout import FEATURES, SCHEMA, SDF, FeatureFacts, group_attributes
 from spinlock.storage.heaps import heap_checksums
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes
@@ -45,8 +46,13 @@ def create_file(path: Path) -> h5py.File:
     return h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, creation, access))
 
 
-def create_tree(file: h5py.File, layout: Layout, attributes: Mapping[str, Any]) -> None:
-    """Create every array of the schema, empty, with its dimensions; ``attributes`` go to ``/metadata``."""
+def create_tree(
+    file: h5py.File, layout: Layout, attributes: Mapping[str, Any], facts: FeatureFacts | None = None
+) -> None:
+    """Create every array of the schema, empty, with its dimensions.
+
+    ``attributes`` go to ``/metadata``, the ``facts`` about features to their groups.
+    """
     scales = {name: _create_scale(file, name, size) for name, size in dimension_sizes(layout).items()}
     for spec in arrays(layout):
         array = _create_array(file, layout, spec)
@@ -59,16 +65,32 @@ def create_tree(file: h5py.File, layout: Layout, attributes: Mapping[str, Any]) 
     metadata = group(file, "metadata")
     for name, value in attributes.items():
         write_attribute(metadata, name, value)
+    _describe_features(file, layout, facts)
     file.flush()
     write_attribute(group(file, CHECKSUMS), HEAPS, heap_checksums(Path(file.filename)))
 
 
+def _describe_features(file: h5py.File, layout: Layout, facts: FeatureFacts | None) -> None:
+    if layout.features is None:
+        return
+    for path, attributes in group_attributes(layout.features).items():
+        for name, value in attributes.items():
+            write_attribute(group(file, path), name, value)
+    if facts is not None:
+        for path, attributes in ((FEATURES, facts.origin), (SDF, facts.conventions)):
+            for name, value in attributes.items():
+                write_attribute(group(file, path), name, value)
+        _write_document(dataset(file, SCHEMA), facts.schema)
+
+
 def write_attribute(target: Object, name: str, value: Any) -> None:
-    """Write an attribute: text (fixed-length UTF-8), a number, a sequence of texts, or a mapping as JSON."""
+    """Write an attribute: text (fixed-length UTF-8), a number, texts, integers, or a mapping as JSON."""
     if isinstance(value, Mapping):
         value = json.dumps(value, sort_keys=True)
     if isinstance(value, str):
         target.attrs.create(name, _text(value))
+    elif isinstance(value, tuple | list) and all(isinstance(item, int) for item in value):
+        target.attrs.create(name, np.array(value, np.int64))
     elif isinstance(value, tuple | list):
         texts = [text.encode() for text in value]
         target.attrs.create(name, np.array(texts, dtype=text_dtype(max(map(len, texts)))))
@@ -112,6 +134,14 @@ def _text(value: str) -> Any:
     return np.array(data, dtype=text_dtype(max(1, len(data))))
 
 
+def _write_document(array: h5py.Dataset, text: str) -> None:
+    data = text.encode()
+    if len(data) != array.dtype.itemsize:
+        raise StorageError(f"{array.name} has {len(data)} bytes, the layout says {array.dtype.itemsize}")
+    value = np.array(data, dtype=np.dtype(f"S{len(data)}"))
+    array.id.write(h5s.create(h5s.SCALAR), array.id.get_space(), value, array.id.get_type())
+
+
 def _require_group(file: h5py.File, path: str) -> h5py.Group:
     """Return the group at a path; it and its parents are created where they are missing."""
     parts = path.split("/")
@@ -148,7 +178,7 @@ def _create_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> h5py.Data
         for number, values in array_filters(layout, spec):
             creation.set_filter(number, h5z.FLAG_OPTIONAL, values)
     kind = h5t.py_create(array_dtype(spec), logical=True)
-    space = h5s.create_simple(spec.shape)
+    space = h5s.create_simple(spec.shape) if spec.shape else h5s.create(h5s.SCALAR)
     created = h5py.Dataset(h5d.create(_require_group(file, folder).id, name.encode(), kind, space, creation))
     if spec.dtype == "bool":
         write_attribute(created, "dtype", "bool")  # xarray's own mark for 0 and 1 that mean false and true

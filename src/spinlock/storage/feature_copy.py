@@ -1,0 +1,118 @@
+"""A dataset written again with features: everything else is carried over, bit for bit."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from spinlock.errors import StorageError
+from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
+from spinlock.storage.chunk_copy import copy_chunks
+from spinlock.storage.digest import BLOCK_BYTES, seal
+from spinlock.storage.feature_layout import FEATURES, FeatureFacts, FeatureLayout
+from spinlock.storage.finalize import FinalFile, write_seconds
+from spinlock.storage.reader import DatasetFile
+from spinlock.storage.schema import ROW_CHECKSUMS, Layout, arrays, row_tables
+from spinlock.storage.shards import require_sound, writing
+from spinlock.storage.tree import create_tree, write_table
+from spinlock.storage.verify import entry_checksums
+
+Block = tuple[int, Mapping[str, NDArray[Any]]]
+"""The first row, and the entries of each feature table from there on, by path."""
+
+
+def copy_with_features(
+    source: DatasetFile,
+    path: Path,
+    features: FeatureLayout,
+    blocks: Iterable[Block],
+    facts: FeatureFacts,
+    checkpoint: Checkpoint = no_checkpoint,
+) -> FinalFile:
+    """Write ``source`` with these features to ``path``: it appears there complete, or not at all.
+
+    Features that the source has are left behind. Every chunk's CRC-32 is compared on the way and again in
+    the finished file. Memory does not grow with the number of samples.
+
+    Parameters
+    ----------
+    source
+        The dataset; ``path`` may be its own, and is then replaced in one step.
+    blocks
+        The rows of the feature tables, in order and without gaps.
+    checkpoint
+        Called with the name of each step as it begins (``create``, ``copy``, ``features``, ``seal``,
+        ``sealed``, ``check``, ``fsync``, ``rename``, ``fsync directory``); raise in it to abandon the file.
+
+    Raises
+    ------
+    StorageError
+        Where the source is damaged, rows are missing, or the file cannot be written.
+    """
+    layout = replace(source.layout, features=features)
+    stated = {**source.attributes, "layout": layout.to_json()}
+    with committed(path, checkpoint) as temporary:
+        checkpoint("create")
+        with writing(temporary, path) as file:
+            with write_errors(path):
+                create_tree(file, layout, stated, facts)
+                write_seconds(file, layout, facts)
+            checkpoint("copy")
+            with write_errors(path):
+                _copy(file, source, layout)
+            checkpoint("features")
+            _write_blocks(path, file, layout, blocks)
+            with write_errors(path):
+                _write_row_checksums(file, layout)
+            checkpoint("seal")
+            with write_errors(path):
+                digest = seal(file)
+        checkpoint("check")
+        with write_errors(path):
+            require_sound(temporary, path)
+            size = temporary.stat().st_size
+        checkpoint(f"sealed {digest}")
+    return FinalFile(path, size, digest)
+
+
+def _copy(file: h5py.File, source: DatasetFile, layout: Layout) -> None:
+    try:
+        copy_chunks(file, source, layout, 0)
+    except StorageError as error:
+        raise StorageError(
+            f"{source.path}: {error}. What to do: run `spinlock validate` to list all damage, and generate "
+            "the dataset again, or copy it again if it came from elsewhere"
+        ) from error
+    for spec in arrays(replace(layout, features=None)):
+        if spec.kind in ("table", "checksum") and spec.path != ROW_CHECKSUMS:
+            source.copy_table(
+                spec.path, lambda first, block, spec=spec: write_table(file, spec, first, block)
+            )
+
+
+def _write_blocks(path: Path, file: h5py.File, layout: Layout, blocks: Iterable[Block]) -> None:
+    specs = [spec for spec in row_tables(layout) if spec.path.startswith(f"{FEATURES}/")]
+    expected = 0
+    for first, tables in blocks:
+        counts = {len(tables[spec.path]) for spec in specs}
+        if first != expected or len(counts) != 1:
+            raise StorageError(f"features of rows {expected} to {first} are missing, or of unequal number")
+        with write_errors(path):
+            for spec in specs:
+                write_table(file, spec, first, tables[spec.path])
+        expected += counts.pop()
+    if expected != layout.samples:
+        raise StorageError(f"features of rows {expected} to {layout.samples} are missing")
+
+
+def _write_row_checksums(file: h5py.File, layout: Layout) -> None:
+    specs = row_tables(layout)
+    (checksums,) = (spec for spec in arrays(layout) if spec.path == ROW_CHECKSUMS)
+    step = max(1, BLOCK_BYTES // max(1, sum(spec.raw_bytes for spec in specs) // layout.samples))
+    for first in range(0, layout.samples, step):
+        last = min(first + step, layout.samples)
+        write_table(file, checksums, first, np.array(entry_checksums(file, specs, first, last), np.uint32))
