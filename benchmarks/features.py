@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Print what extraction costs beside the same features written one by one, and beside a rollout's convolutions.
+"""Print what extraction costs beside the same features one by one, and beside a rollout's convolutions.
 
     python benchmarks/features.py [--grid-size 64] [--frames 65] [--realizations 5] [--repeats 5]
 
-All times are medians of one run. The baseline recomputes what features share; its numbers are compared with those of
-`spinlock.features.extract` first. The convolutions are those of a rollout of the same length and ensemble with 4
-layers of 32 channels, on all cores, one realization to a call.
+All times are medians of one run. The baseline recomputes what features share; its numbers are compared with
+those of `spinlock.features.extract` first. The convolutions are those of a rollout of the same length and
+ensemble with 4 layers of 32 channels, on all cores, one realization to a call.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -77,14 +78,11 @@ def compared(trajectories: torch.Tensor) -> dict[str, float]:
 
 
 def convolutions(realizations: int, steps: int, channels: int, size: int) -> Callable[[], None]:
-    """Return a call that does a rollout's convolutions: circular, 3×3, in the channels-last layout."""
+    """Return a call that does a rollout's convolutions: 3×3, without a bias, in the channels-last layout."""
     widths = [channels, *[WIDTH] * (LAYERS - 1), channels]
-    layers = [
-        torch.nn.Conv2d(a, b, 3, padding=1, padding_mode="zeros", bias=False).to(
-            memory_format=torch.channels_last
-        )
-        for a, b in zip(widths, widths[1:], strict=False)
-    ]
+    layers = [torch.nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise(widths)]
+    for layer in layers:
+        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     start = torch.zeros(1, channels, size, size).contiguous(memory_format=torch.channels_last)
 
     def run() -> None:

@@ -1,7 +1,7 @@
 """Features as they are written one by one: each from the frames alone, with torch, vectorised over frames.
 
-The baseline of benchmarks/features.py: every function takes frames [T, C, H, W] and returns one number for each
-channel of a frame [T, C], for each frame [T], or for each channel or all of the trajectory.
+The baseline of benchmarks/features.py: every function takes frames [T, C, H, W] and returns one number for
+each channel of a frame [T, C], for each frame [T], or for each channel or all of the trajectory.
 """
 
 import math

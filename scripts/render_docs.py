@@ -8,6 +8,7 @@ here = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
 
 from spinlock.dataset.documentation import data_format_page
+from spinlock.dataset.feature_reference import feature_reference_page
 from spinlock.dataset.gallery import render_gallery
 from spinlock.dataset.reference import initial_conditions_page
 
@@ -15,4 +16,5 @@ if __name__ == "__main__":
     docs = here.parent / "docs"
     (docs / "data_format.md").write_text(data_format_page(), encoding="utf-8")
     (docs / "initial_conditions.md").write_text(initial_conditions_page(), encoding="utf-8")
+    (docs / "features" / "feature-reference.md").write_text(feature_reference_page(), encoding="utf-8")
     render_gallery(docs / "images" / "initial_conditions.png", variations=2, cell=(64, 64), labels=True)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import ROOT, unchecked_shapes
 
 from spinlock.config import load_config
 from spinlock.dataset import DatasetGenerationPipeline, open_dataset
 from spinlock.features.storage import HDF5FeatureReader
+from tiny import ROOT, unchecked_shapes
 
 ROWS = 64
 

@@ -11,11 +11,13 @@ import pytest
 
 from spinlock.cli.program import run
 from spinlock.dataset.documentation import data_format_page
+from spinlock.dataset.feature_reference import feature_reference_page
 from spinlock.dataset.reference import initial_conditions_page
+from spinlock.features import registry as features
 from spinlock.initial_conditions import registry
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("configs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/*.md")])
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,10 +30,12 @@ def blocks(language: str) -> Iterator[tuple[Path, str]]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README leaves it after its first command."""
+    """A folder as the README leaves it after its first command, with the features that it adds later."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "configs").symlink_to(ROOT / "configs")
     command = [sys.executable, "-m", "spinlock", "generate", "--config", "configs/experiments/test_100.yaml"]
+    subprocess.run([*command, "--quiet"], cwd=folder, check=True)
+    command = [sys.executable, "-m", "spinlock", "extract-features", "--dataset", "datasets/test_100.h5"]
     subprocess.run([*command, "--quiet"], cwd=folder, check=True)
     return folder
 
@@ -68,6 +72,8 @@ def test_command_lines_work(line: str, checkout: Path, monkeypatch: pytest.Monke
     arguments = shlex.split(line)[1:]
     if arguments[0] == "generate" and "--dry-run" not in arguments:
         arguments.append("--dry-run")
+    if arguments[0] == "extract-features":
+        arguments += ["--overwrite", "--max-samples", "2"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spinlock.execution.estimate.CALIBRATED", 2)
         assert run(arguments) == 0
@@ -84,6 +90,12 @@ def test_the_data_format_page_is_rendered_from_the_schema() -> None:
 def test_the_page_of_initial_conditions_is_rendered_from_the_catalogue() -> None:
     page = (ROOT / "docs" / "initial_conditions.md").read_text()
     assert page == initial_conditions_page(), "run scripts/render_docs.py"
+
+
+def test_the_feature_reference_is_rendered_from_the_registry() -> None:
+    page = (ROOT / "docs" / "features" / "feature-reference.md").read_text()
+    assert page == feature_reference_page(), "run scripts/render_docs.py"
+    assert all(f"`{name}`" in page for name in features)
 
 
 def test_counts_in_the_readme_are_those_of_the_catalogue() -> None:

@@ -16,8 +16,9 @@ TITLES = {
 }
 
 LEVELS = {
-    "field": "one number for each channel of a frame; stored as the mean over channels and finite realizations",
-    "frame": "one number for each frame; stored as the mean over finite realizations",
+    "field": "one number for each channel of a frame; stored as the mean over channels and over the "
+    "realizations that are finite",
+    "frame": "one number for each frame; stored as the mean over the realizations that are finite",
     "trajectory": "one number for each channel of a realization, or one for all channels; stored as the mean "
     "over channels",
     "operator": "one number for each operator",
@@ -25,14 +26,14 @@ LEVELS = {
 
 INTRODUCTION = """# Feature reference
 
-{count} summary descriptor features, version {version}: {categories}. How to extract and read them:
-[extraction-guide.md](extraction-guide.md).
+{count} summary descriptor features, version {version}: {categories}.
+[extraction-guide.md](extraction-guide.md) says how to extract and read them.
 
-Conventions: u is a field on its native H×W grid, which is periodic; ⟨·⟩ is the mean over its pixels, x runs along
-W, y along H, lengths are in pixels and times in steps. T counts frames, the initial condition included. A field is
-*flat* where its standard deviation is at most 10⁻⁶·max|u|. Only the frames of a realization before its first value
-that is not finite, or beyond 10⁸, are used. With fewer than *min T* frames or *min C* channels a feature is NaN.
-Features that are *redundant* are functions of the others named.
+Conventions: u is a field on its native H×W grid, which is periodic; ⟨·⟩ is the mean over its pixels, x runs
+along W, y along H, lengths are in pixels and times in steps. T counts frames, the initial condition included.
+A field is *flat* where its standard deviation is at most 10⁻⁶·max|u|. Only the frames of a realization before
+its first value that is not finite, or beyond 10⁸, are used. With fewer than *min T* frames or *min C*
+channels a feature is NaN. Features that are *redundant* are functions of the others named.
 
 Levels:
 

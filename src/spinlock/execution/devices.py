@@ -1,6 +1,5 @@
 """Which devices a run uses, and what the user must be told about them."""
 
-import re
 import warnings
 from collections.abc import Sequence
 
@@ -29,8 +28,6 @@ def resolve_device(name: str) -> torch.device:
     UsageError
         Where no device has such a name.
     """
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
-        raise UsageError(f"device {name!r} is not allowed: it must be auto, cpu, cuda or cuda:<number>")
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if available(name):
