@@ -17,4 +17,6 @@ if __name__ == "__main__":
     (docs / "data_format.md").write_text(data_format_page(), encoding="utf-8")
     (docs / "initial_conditions.md").write_text(initial_conditions_page(), encoding="utf-8")
     (docs / "features" / "feature-reference.md").write_text(feature_reference_page(), encoding="utf-8")
-    render_gallery(docs / "images" / "initial_conditions.png", variations=2, cell=(64, 64), labels=True)
+    render_gallery(
+        docs / "images" / "initial_conditions.png", variations=4, cell=(56, 56), labels=True, spacing=True
+    )

@@ -9,7 +9,15 @@ from PIL import Image
 from spinlock.cli.program import run
 from spinlock.dataset.gallery import TIERS, tier_of, types_shown
 from spinlock.initial_conditions import registry
-from spinlock.visualization.gallery import HEADING_HEIGHT, LABEL_WIDTH, SPACING
+from spinlock.visualization.gallery import (
+    HEADING_HEIGHT,
+    LABEL_WIDTH,
+    SPACING,
+    GalleryRow,
+    GalleryStyle,
+    Section,
+    draw_gallery,
+)
 
 CELL = 32
 
@@ -120,3 +128,16 @@ def test_what_is_wrong_is_refused_with_exit_code_2(
 def test_a_suffix_that_is_no_image_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["visualize-ic-types", "--output", str(tmp_path / "g.txt")]) == 2
     assert ".png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("height", "shown"), [(20, 1), (56, 2), (64, 3), (128, 4)])
+def test_a_label_shows_the_lines_that_its_row_has_room_for(height: int, shown: int) -> None:
+    picture = np.zeros((height, height, 3), np.uint8)
+    lines = ["name", "domain", "range", "std"]
+
+    def drawn(label: list[str]) -> bytes:
+        style = GalleryStyle((height, height), labels=True)
+        return draw_gallery([Section("tier", [GalleryRow([picture], label)])], style).tobytes()
+
+    assert drawn(lines) == drawn(lines[:shown])
+    assert drawn(lines) != drawn(lines[: shown - 1] or ["other"])

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 BACKGROUND, INK, FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 HEADING_HEIGHT, LABEL_WIDTH, SPACING = 28, 250, 6
 FONT_SIZE, SMALL_FONT_SIZE = 15, 12
-SHORTEST_LABEL = 64
-"""Rows lower than this have room for the first line of a label only."""
+LINE_HEIGHT, FIRST_GAP = SMALL_FONT_SIZE + 6, 4
+"""Of a label: rows that are too low for all of its lines show the first ones."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,12 @@ def _draw_heading(draw: ImageDraw.ImageDraw, heading: str, top: int) -> None:
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, lines: Sequence[str], top: int, height: int) -> None:
-    shown = lines if height >= SHORTEST_LABEL else lines[:1]
+    shown = lines[: max(1, (height - FIRST_GAP) // LINE_HEIGHT)]
     large, small = ImageFont.load_default(FONT_SIZE), ImageFont.load_default(SMALL_FONT_SIZE)
-    line_height = SMALL_FONT_SIZE + 6
-    y = top + (height - line_height * len(shown)) // 2
+    y = top + (height - LINE_HEIGHT * len(shown) - FIRST_GAP * (len(shown) > 1)) // 2
     for number, line in enumerate(shown):
         draw.text((6, y), line, INK if number == 0 else FAINT, large if number == 0 else small)
-        y += line_height + (4 if number == 0 else 0)
+        y += LINE_HEIGHT + (FIRST_GAP if number == 0 else 0)
 
 
 def _paste_row(image: Image.Image, row: GalleryRow, top: int, style: GalleryStyle) -> None:
