@@ -97,3 +97,38 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_computed(dataset, m
 )
 def test_missing_rows_come_in_ranges(missing, most, ranges):
     assert list(missing_ranges(np.array(missing, bool), most)) == ranges
+
+
+def test_a_copy_does_not_mind_what_becomes_of_its_source(dataset, everything, tmp_path):
+    """A source that is replaced meanwhile, and one that has features, are read as they were opened."""
+
+    class Replacing(Silent):
+        def stage(self, what):
+            if what == "writing":
+                copied(everything, tmp_path / "b.h5").replace(dataset)
+
+    with tiny.unchecked_shapes():
+        FeatureExtractionPipeline(dataset, output=tmp_path / "c.h5").extract(Replacing())
+    extract(tmp_path / "c.h5", output=tmp_path / "d.h5", categories=["spatial"])
+    with pytest.raises(UsageError, match=r"d\.h5 exists"):
+        extract(tmp_path / "c.h5", output=tmp_path / "d.h5")
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o600])
+def test_permissions_stay_as_they_were(dataset, tmp_path, mode):
+    dataset.chmod(mode)
+    extract(dataset)
+    assert dataset.stat().st_mode & 0o777 == mode
+    extract(dataset, output=tmp_path / "c.h5")
+    assert (tmp_path / "c.h5").stat().st_mode & 0o777 == mode
+
+
+def test_what_another_command_is_writing_is_left_alone(dataset, tmp_path):
+    temporary = tmp_path / f"a.h5.tmp-{'0' * 32}"
+    for writing in (True, False):
+        temporary.touch()
+        folder = tmp_path / "a.h5.parts"
+        folder.mkdir() if writing else folder.rmdir()
+        extract(dataset, overwrite=True)
+        assert temporary.exists() == writing

@@ -229,3 +229,15 @@ def test_a_sample_is_the_row_of_the_table():
     for name in ("per_timestep", "per_trajectory", "aggregated", "finite_steps", "n_realizations"):
         assert np.array_equal(getattr(row, name), getattr(table, name)[0], equal_nan=True)
     assert row.seconds > 0
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    frames = rollouts(1, 1, 2, 1, 40, 40)
+    with pytest.raises(UsageError, match="2 indices"):
+        extract(frames, indices=[0, 1])
+    with pytest.raises(UsageError, match="no category"):
+        extract(frames, categories=[])
+    with pytest.raises(UsageError, match="no spectrum"):
+        extract(frames[..., :1, :1])
+    with pytest.raises(UsageError, match="must keep the shape"):
+        extract(frames, [lambda states: states[..., :1]])

@@ -1,5 +1,6 @@
 """One process at a time works in a directory, and a lock ends with its process."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -26,6 +27,21 @@ def test_a_second_holder_is_refused_until_the_first_is_gone(tmp_path):
         pass
     with DirectoryLock(tmp_path):
         pass
+
+
+def test_a_lock_on_a_file_that_was_removed_is_no_lock(tmp_path, monkeypatch):
+    """Another process clears up between the opening of the file and the lock."""
+    flock = fcntl.flock
+
+    def removed_first(descriptor, how):
+        (tmp_path / "lock").unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_first)
+    with pytest.raises(StorageError, match="was cleared up by another process"):
+        DirectoryLock(tmp_path).acquire()
+    monkeypatch.undo()
+    DirectoryLock(tmp_path).acquire().release()
 
 
 def test_a_killed_holder_holds_no_longer(tmp_path):

@@ -53,8 +53,8 @@ length in UTF-8. `/metadata` has the attributes `config` (JSON: makes the datase
 `/features` exists where features were measured, during generation or later. Each of its three arrays names
 its columns in the attribute `columns`, and the index of each column's feature in `registry_index`: a column's
 place is not an index. `/features/sdf` has the attributes `version`, `num_features`, `feature_registry` (JSON:
-index by name), `registry_hash` (of all definitions), `categories` (JSON: those measured; columns of the
-others are NaN), `length_unit`, `time_unit`, `boundary` and `includes_initial_state`; `/features` has
+index by name), `registry_hash` (of the definitions stored), `categories` (JSON: those measured; columns of
+the others are NaN), `length_unit`, `time_unit`, `boundary` and `includes_initial_state`; `/features` has
 `family_versions` (JSON), `environments` (JSON), `spinlock_version` and `extraction_timestamp`. A row that
 was left out is NaN everywhere, its `finite_steps` and `n_realizations` are 0.
 `spinlock.features.storage.HDF5FeatureReader` reads all this.

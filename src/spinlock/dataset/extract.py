@@ -1,6 +1,7 @@
 """Features for a dataset that is complete: computed in parts, then joined to a copy that takes its place."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -156,6 +157,7 @@ class FeatureExtractionPipeline:
             rows = FeatureRows(dataset, source, choice, layout, limit)
             self._require_space(dataset, layout)
             with work:
+                self._refuse_overwriting(dataset)  # again: another run may have been the first
                 parts = work.parts(rows.binding)
                 rows.compute(parts, self.batch_size, progress)
                 progress.stage("writing")
@@ -172,9 +174,11 @@ class FeatureExtractionPipeline:
 
     def _refuse_overwriting(self, dataset: Dataset) -> None:
         check_writable(self.output, "--output")
+        if self.output.exists() and not os.access(self.output, os.W_OK):
+            raise UsageError(f"{self.output} is read-only; give another --output. Nothing was changed")
         if self.overwrite:
             return
-        if dataset.layout.features is not None:
+        if self.output == self.path and dataset.layout.features is not None:
             raise UsageError(
                 f"{self.path} has features already (version {dataset.layout.features.version}); replace them "
                 "with --overwrite. Nothing was changed"
@@ -195,7 +199,7 @@ class FeatureExtractionPipeline:
         def checkpoint(step: str) -> None:
             if step.startswith("sealed "):
                 sealed(step.removeprefix("sealed "))
-            if step == "rename" and not rows.dataset.is_current:
+            if step == "rename" and self.output == self.path and not rows.dataset.is_current:
                 raise StorageError(
                     f"{self.path} was replaced while its features were computed; nothing was changed. "
                     "Run the same command again"

@@ -1,5 +1,6 @@
 """The reference of the features, rendered from their declarations."""
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 
@@ -58,7 +59,9 @@ def _category(name: str, entries: list[Feature]) -> str:
     header = "| # | name | level | range | unit | min T | min C | scale | redundant with |"
     rows = "\n".join(_row(entry) for entry in chosen)
     definitions = "".join(_definitions(chosen))
-    return f"\n## {TITLES[name]}\n\n{header}\n|{'---|' * 9}\n{rows}\n{definitions}"
+    module = inspect.getmodule(chosen[0].function)
+    introduction = inspect.cleandoc((module and module.__doc__) or "").replace("``", "`")
+    return f"\n## {TITLES[name]}\n\n{introduction}\n\n{header}\n|{'---|' * 9}\n{rows}\n{definitions}"
 
 
 def _row(entry: Feature) -> str:

@@ -46,7 +46,8 @@ class FeatureWork:
             ) from None
         self._lock.acquire()
         remove_temporaries(self.path)
-        remove_temporaries(self.output.parent, self.output.name)
+        if not self.output.with_name(f"{self.output.name}.parts").exists():  # else `generate` may write there
+            remove_temporaries(self.output.parent, self.output.name)
         return self
 
     def __exit__(

@@ -26,6 +26,9 @@ CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, ROW_SECONDS, SHARD_SECONDS = 4e10, 2e7, 
 FEATURE_SECONDS, FEATURE_VALUE_SECONDS = 5e-3, 1.2e-7
 """Time that the features of a trajectory take on such a core: fixed, and for each value of its frames."""
 
+PAIR_SECONDS, PAIR_BYTES = 4e-7, 120
+"""Time and memory that the distances between frames take for each pair of frames, whatever their size."""
+
 WORKING_COPIES = 8
 """Arrays as large as a trajectory that its features hold at a time."""
 
@@ -87,7 +90,10 @@ def feature_seconds(plan: Plan, draw: Draw) -> float:
         return 0.0
     simulation = plan.config.simulation
     values = len(plan.kept_frames) * simulation.num_channels * draw.grid_size**2
-    trajectories = simulation.num_realizations * (FEATURE_SECONDS + FEATURE_VALUE_SECONDS * values)
+    products = 2 * len(plan.kept_frames) * values / CORE_FLOPS
+    pairs = PAIR_SECONDS * len(plan.kept_frames) ** 2
+    one = FEATURE_SECONDS + FEATURE_VALUE_SECONDS * values + products + pairs
+    trajectories = simulation.num_realizations * one
     return trajectories + PROBED * application_flops(plan, draw) / CORE_FLOPS
 
 
@@ -134,7 +140,8 @@ def _kept_bytes(plan: Plan) -> int:
         return 0
     simulation = plan.config.simulation
     frame_bytes = 4 * simulation.num_channels * plan.grids[-1] ** 2
-    return (simulation.num_realizations + WORKING_COPIES) * len(plan.kept_frames) * frame_bytes
+    frames = len(plan.kept_frames)
+    return (simulation.num_realizations + WORKING_COPIES) * frames * frame_bytes + PAIR_BYTES * frames**2
 
 
 def _hidden_bytes(plan: Plan, draw: Draw) -> int:

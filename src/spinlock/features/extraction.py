@@ -26,6 +26,9 @@ Spread = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 LARGEST = 1e8
 """Frames count as finite up to this absolute value."""
 
+SMALLEST = 4
+"""Pixels of a field at least."""
+
 ALL = "all"
 
 
@@ -79,12 +82,16 @@ def extract(
     frames = torch.as_tensor(trajectories)
     if frames.ndim != 6 or 0 in frames.shape[1:]:
         raise UsageError(f"trajectories must be [N, M, T, C, H, W], not {list(frames.shape)}")
+    if frames.shape[-1] * frames.shape[-2] < SMALLEST:
+        raise UsageError(f"fields of {frames.shape[-2]} × {frames.shape[-1]} pixels have no spectrum")
     if frames.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"trajectories must be float32 or float64, not {frames.dtype}")
     count = len(frames)
     if operators is not None and len(operators) != count:
         raise UsageError(f"{len(operators)} operators are given for {count} samples")
     numbers = [0] * count if indices is None else list(indices)
+    if len(numbers) != count:
+        raise UsageError(f"{len(numbers)} indices are given for {count} samples")
     chosen = chosen_categories(categories)
     threads = max(1, min(torch.get_num_threads(), count * frames.shape[1]))
     with ThreadPoolExecutor(threads) as pool:
@@ -103,6 +110,8 @@ def chosen_categories(names: str | Collection[str]) -> tuple[str, ...]:
     """Return the categories named, in order; ``all`` names every one. Raises `UnknownNameError`."""
     known = categories()
     wanted = [names] if isinstance(names, str) else list(names)
+    if not wanted:
+        raise UsageError(f"no category is named: take some of {', '.join(known)}, or {ALL}")
     for name in wanted:
         if name != ALL and name not in known:
             raise unknown_name("category of features", name, [*known, ALL])

@@ -1,15 +1,13 @@
 """Invariant drift 93–152: how five functionals I(t) of a channel change over the T frames of a trajectory.
 
-=======  ================================================================================
-name     I of a field u; ⟨·⟩ is the mean over pixels
-=======  ================================================================================
-L1       ⟨|u|⟩
-L2       √⟨u²⟩
-Linf     max|u|
-entropy  Shannon entropy (nats) over 32 equal bins of the field's own [min, max], the last
-         one closed; 0 where std ≤ 1e-6·max|u| of the raw frame
-tv       ⟨√((D⁺x u)² + (D⁺y u)²)⟩, D⁺ forward differences on the periodic grid
-=======  ================================================================================
+I of a field u, ⟨·⟩ the mean over pixels:
+
+- L1: ⟨|u|⟩;
+- L2: √⟨u²⟩;
+- Linf: max|u|;
+- entropy: Shannon entropy (nats) over 32 equal bins of the field's own [min, max], the last one closed; 0
+  where std ≤ 1e-6·max|u| of the raw frame;
+- tv: ⟨√((D⁺x u)² + (D⁺y u)²)⟩, D⁺ forward differences on the periodic grid.
 
 Each is taken of three versions of the field: raw; lowpass, its Fourier modes times exp(−2π²σ²ρ²) with σ = 2
 px and ρ in cycles per pixel, a periodic Gaussian blur; and highpass = raw − lowpass. A norm (L1, L2, Linf,

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spinlock.errors import UsageError
 from spinlock.keys import Key, Purpose
 from spinlock.numerics.random import normals_from_words, random_words
 
@@ -73,7 +74,13 @@ class ProbeView:
         w = companion(x)
         scaled = torch.stack([scale * x for scale in SCALES])
         states = [x[None], self._perturbed.flatten(0, 1), scaled, torch.zeros_like(x)[None]]
-        return self._operator(torch.cat([*states, w[None], (x + w)[None]])).double()
+        probes = torch.cat([*states, w[None], (x + w)[None]])
+        outputs = self._operator(probes)
+        if outputs.shape != probes.shape:
+            raise UsageError(
+                f"an operator made {list(outputs.shape)} of {list(probes.shape)}: it must keep the shape"
+            )
+        return outputs.double()
 
     @cached_property
     def _parts(self) -> tuple[Tensor, ...]:

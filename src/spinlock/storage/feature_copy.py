@@ -1,5 +1,6 @@
 """A dataset written again with features: everything else is carried over, bit for bit."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,7 @@ def copy_with_features(
         with write_errors(path):
             require_sound(temporary, path)
             size = temporary.stat().st_size
+            shutil.copymode(path if path.exists() else source.path, temporary)
         checkpoint(f"sealed {digest}")
     return FinalFile(path, size, digest)
 

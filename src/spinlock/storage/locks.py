@@ -49,10 +49,22 @@ class DirectoryLock:
                 f"{self.path.parent} cannot be locked ({error.strerror}): put the output on a file system "
                 "that has locks"
             ) from error
+        if not self._is_ours(descriptor):
+            os.close(descriptor)
+            raise StorageError(
+                f"{self.path.parent} was cleared up by another process just now: run the same command again"
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._descriptor = descriptor
         return self
+
+    def _is_ours(self, descriptor: int) -> bool:
+        """Return whether the locked file is the one that stands in the directory, not one just removed."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Give the lock back; harmless where it is not held."""
