@@ -8,13 +8,11 @@ import numpy as np
 from PIL import Image
 
 from spinlock.errors import UsageError
-from spinlock.initial_conditions import generate, registry
+from spinlock.initial_conditions import catalogue, generate, registry
 from spinlock.initial_conditions.aliases import resolve_name
 from spinlock.registry import unknown_name
 from spinlock.visualization.colour import DEFAULT_COLORMAP, colour_field, colour_strip, lookup_table
 from spinlock.visualization.gallery import GalleryRow, GalleryStyle, Section, draw_gallery, gallery_size
-
-TIERS = ("baseline", "tier1", "tier2", "tier3", "tier4")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -25,10 +23,17 @@ LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 Channels = Literal["rgb", "strip"]
 
 
-def tier_of(name: str) -> str:
-    """Return the tier of a type as written on the command line: ``baseline``, or ``tier1`` to ``tier4``."""
-    tier = registry[name].tier
+def written(tier: catalogue.Tier) -> str:
+    """Return a tier as written on the command line: ``baseline``, or ``tier1`` to ``tier4``."""
     return tier if isinstance(tier, str) else f"tier{tier}"
+
+
+TIERS = tuple(written(tier) for tier in catalogue.TIERS)
+
+
+def tier_of(name: str) -> str:
+    """Return the tier of a type as written on the command line."""
+    return written(registry[name].tier)
 
 
 def types_shown(tiers: Sequence[str] = ("all",), names: Sequence[str] = ()) -> dict[str, list[str]]:

@@ -6,6 +6,8 @@ u(t + 1) − u(t). D²(t, s) = Σ_c ⟨(u_c(t) − u_c(s))²⟩ over all channel
 field that is not flat, and a wave is A·cos(2πkx/W − 2πft).
 """
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +17,8 @@ from spinlock.features.gram import LAGS
 from spinlock.features.neighbours import FORECAST
 from spinlock.features.trajectory_view import TrajectoryView
 
+causality_feature = partial(feature, category="causality", level="trajectory")
+
 PerChannel = Float[Tensor, "c"]
 Joint = Float[Tensor, ""]
 
@@ -22,11 +26,9 @@ EVERY_LAG = tuple({"lag": lag} for lag in range(1, LAGS + 1))
 EVERY_FORECAST = tuple({"lag": lag} for lag in range(1, FORECAST + 1))
 
 
-@feature(
+@causality_feature(
     "causality_lag_corr_asymmetry_mean_lag{lag}",
     lambda lag: 77 + 2 * lag,
-    category="causality",
-    level="trajectory",
     variants=EVERY_LAG,
     minimum_frames=lambda lag: lag + 3,
     minimum_channels=2,
@@ -43,11 +45,9 @@ def lag_corr_asymmetry_mean(view: TrajectoryView, lag: int) -> Joint:
     return view.if_moving(view.lag_asymmetry[lag - 1].mean(), 0.0)
 
 
-@feature(
+@causality_feature(
     "causality_lag_corr_asymmetry_max_lag{lag}",
     lambda lag: 78 + 2 * lag,
-    category="causality",
-    level="trajectory",
     variants=EVERY_LAG,
     minimum_frames=lambda lag: lag + 3,
     minimum_channels=2,
@@ -61,11 +61,9 @@ def lag_corr_asymmetry_max(view: TrajectoryView, lag: int) -> Joint:
     return view.if_moving(view.lag_asymmetry[lag - 1].amax(), 0.0)
 
 
-@feature(
+@causality_feature(
     "causality_pred_error_ratio_lag{lag}",
     lambda lag: 83 + 2 * lag,
-    category="causality",
-    level="trajectory",
     variants=EVERY_FORECAST,
     minimum_frames=8,
     bounds="[10⁻³, 10³]",
@@ -85,11 +83,9 @@ def pred_error_ratio(view: TrajectoryView, lag: int) -> Joint:
     return view.if_moving(ratio.clamp(1e-3, 1e3), 1.0)
 
 
-@feature(
+@causality_feature(
     "causality_pred_error_diff_lag{lag}",
     lambda lag: 84 + 2 * lag,
-    category="causality",
-    level="trajectory",
     variants=EVERY_FORECAST,
     minimum_frames=8,
     bounds="[−1, 1]",
@@ -106,7 +102,7 @@ def pred_error_diff(view: TrajectoryView, lag: int) -> Joint:
     return view.if_moving((ahead - back) / torch.where(total > 0.0, total, 1.0), 0.0)
 
 
-@feature("causality_time_irreversibility", 89, category="causality", level="trajectory", minimum_frames=2)
+@causality_feature("causality_time_irreversibility", 89, minimum_frames=2)
 def time_irreversibility(view: TrajectoryView) -> PerChannel:
     """⟨d³⟩/⟨d²⟩^{3/2} over all pixels and steps: skewness about 0 of the increments d(t) = u(t + 1) − u(t).
 
@@ -117,11 +113,9 @@ def time_irreversibility(view: TrajectoryView) -> PerChannel:
     return view.where_moving(third / torch.where(second > 0.0, second, 1.0).pow(1.5), 0.0)
 
 
-@feature(
+@causality_feature(
     "causality_time_asymmetry_index",
     90,
-    category="causality",
-    level="trajectory",
     minimum_frames=2,
     bounds="[0, 1]",
 )
@@ -135,11 +129,9 @@ def time_asymmetry_index(view: TrajectoryView) -> PerChannel:
     return view.where_moving(view.motion.third.abs() / torch.where(total > 0.0, total, 1.0), 0.0)
 
 
-@feature(
+@causality_feature(
     "causality_spatial_flow_magnitude",
     91,
-    category="causality",
-    level="trajectory",
     minimum_frames=2,
     bounds="≥ 0",
     unit="px/step",
@@ -156,11 +148,9 @@ def spatial_flow_magnitude(view: TrajectoryView) -> PerChannel:
     return view.where_moving(view.motion.flow.norm(dim=-1).mean(dim=0), 0.0)
 
 
-@feature(
+@causality_feature(
     "causality_spatial_flow_anisotropy",
     92,
-    category="causality",
-    level="trajectory",
     minimum_frames=2,
     bounds="[0, 1]",
 )

@@ -8,11 +8,15 @@ Known answers are those of two fields. Three waves: cos φ, cos(φ + 2π/3), cos
 Pair: cos φ, cos(φ + a).
 """
 
+from functools import partial
+
 from jaxtyping import Float
 from torch import Tensor
 
 from spinlock.features.catalogue import feature
 from spinlock.features.channel_view import ChannelView
+
+cross_channel_feature = partial(feature, category="cross_channel", level="frame")
 
 PerFrame = Float[Tensor, "..."]
 
@@ -28,11 +32,9 @@ def _eigenvalue(view: ChannelView, number: int) -> PerFrame:
     return view.eigenvalues[..., number - 1].to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_eigen_top_1",
     69,
-    category="cross_channel",
-    level="frame",
     bounds="[1, C]",
     redundant_with=CORRELATIONS,
 )
@@ -44,11 +46,9 @@ def eigen_top_1(view: ChannelView) -> PerFrame:
     return _eigenvalue(view, 1)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_eigen_top_2",
     70,
-    category="cross_channel",
-    level="frame",
     bounds="[0, C/2]",
     redundant_with=CORRELATIONS,
 )
@@ -60,11 +60,9 @@ def eigen_top_2(view: ChannelView) -> PerFrame:
     return _eigenvalue(view, 2)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_eigen_top_3",
     71,
-    category="cross_channel",
-    level="frame",
     bounds="[0, C/3]",
     redundant_with=CORRELATIONS,
 )
@@ -76,11 +74,9 @@ def eigen_top_3(view: ChannelView) -> PerFrame:
     return _eigenvalue(view, 3)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_eigen_trace",
     72,
-    category="cross_channel",
-    level="frame",
     bounds="[0, 2(C − 1)]",
     redundant_with=CORRELATIONS,
 )
@@ -92,11 +88,9 @@ def eigen_trace(view: ChannelView) -> PerFrame:
     return (view.eigenvalues - 1.0).abs().sum(dim=-1).to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_condition_number",
     73,
-    category="cross_channel",
-    level="frame",
     bounds="[1, 10⁶]",
     transform="log10",
     redundant_with=CORRELATIONS,
@@ -111,11 +105,9 @@ def condition_number(view: ChannelView) -> PerFrame:
     return (largest / least).clamp(max=CONDITION_LIMIT).to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_participation_ratio",
     74,
-    category="cross_channel",
-    level="frame",
     bounds="[1, C]",
     redundant_with=CORRELATIONS,
 )
@@ -127,11 +119,9 @@ def participation_ratio(view: ChannelView) -> PerFrame:
     return (view.channels**2 / view.correlation.square().sum(dim=(-2, -1))).to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_corr_mean",
     75,
-    category="cross_channel",
-    level="frame",
     minimum_channels=2,
     bounds="[−1, 1]",
 )
@@ -143,11 +133,9 @@ def corr_mean(view: ChannelView) -> PerFrame:
     return view.pairs.mean(dim=-1).to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_corr_max",
     76,
-    category="cross_channel",
-    level="frame",
     minimum_channels=2,
     bounds="[−1, 1]",
 )
@@ -159,11 +147,9 @@ def corr_max(view: ChannelView) -> PerFrame:
     return view.pairs.amax(dim=-1).to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_corr_min",
     77,
-    category="cross_channel",
-    level="frame",
     minimum_channels=2,
     bounds="[−1, 1]",
 )
@@ -175,11 +161,9 @@ def corr_min(view: ChannelView) -> PerFrame:
     return view.pairs.amin(dim=-1).to(view.dtype)
 
 
-@feature(
+@cross_channel_feature(
     "cross_channel_corr_std",
     78,
-    category="cross_channel",
-    level="frame",
     minimum_channels=2,
     bounds="[0, 1]",
     redundant_with=CORRELATIONS,

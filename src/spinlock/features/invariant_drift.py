@@ -19,12 +19,16 @@ gA/√2, highpass (1 − g)A/√2 with g = exp(−8π²(k/W)²); a checkerboard 
 values, each once, has entropy ln 32. Entropy does not change from u to au + b.
 """
 
+from functools import partial
+
 from jaxtyping import Float
 from torch import Tensor
 
 from spinlock.features.catalogue import feature
 from spinlock.features.functionals import FUNCTIONALS, VERSIONS
 from spinlock.features.trajectory_view import TrajectoryView
+
+invariant_drift_feature = partial(feature, category="invariant_drift", level="trajectory")
 
 PerChannel = Float[Tensor, "c"]
 
@@ -45,11 +49,9 @@ def _chosen(
     return values.to(view.frames.dtype)
 
 
-@feature(
+@invariant_drift_feature(
     "{functional}_mean_drift_{version}",
     _place,
-    category="invariant_drift",
-    level="trajectory",
     variants=EVERY_FUNCTIONAL,
     minimum_frames=2,
     bounds="[−2, 2]",
@@ -65,11 +67,9 @@ def mean_drift(view: TrajectoryView, functional: str, version: str) -> PerChanne
     return _chosen(view.drift.mean_drift, functional, version, view)
 
 
-@feature(
+@invariant_drift_feature(
     "{functional}_drift_variance_{version}",
     lambda functional, version: 3 + _place(functional, version),
-    category="invariant_drift",
-    level="trajectory",
     variants=EVERY_FUNCTIONAL,
     minimum_frames=3,
     bounds="≥ 0",
@@ -85,11 +85,9 @@ def drift_variance(view: TrajectoryView, functional: str, version: str) -> PerCh
     return _chosen(view.drift.drift_variance, functional, version, view)
 
 
-@feature(
+@invariant_drift_feature(
     "{functional}_final_initial_ratio_{version}",
     lambda functional, version: 6 + _place(functional, version),
-    category="invariant_drift",
-    level="trajectory",
     variants=EVERY_FUNCTIONAL,
     minimum_frames=2,
     bounds="[10⁻⁶, 10⁶]",
@@ -105,11 +103,9 @@ def final_initial_ratio(view: TrajectoryView, functional: str, version: str) -> 
     return _chosen(view.drift.final_initial_ratio, functional, version, view)
 
 
-@feature(
+@invariant_drift_feature(
     "{functional}_monotonicity_{version}",
     lambda functional, version: 9 + _place(functional, version),
-    category="invariant_drift",
-    level="trajectory",
     variants=EVERY_FUNCTIONAL,
     minimum_frames=2,
     bounds="[−1, 1]",

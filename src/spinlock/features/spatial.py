@@ -3,16 +3,20 @@
 ⟨·⟩ is the mean over the H·W pixels of the field. The grid is periodic and lengths are in pixels.
 """
 
+from functools import partial
+
 from jaxtyping import Float
 from torch import Tensor
 
 from spinlock.features.catalogue import feature
 from spinlock.features.field_view import PIXELS, FieldView
 
+spatial_feature = partial(feature, category="spatial", level="field")
+
 PerField = Float[Tensor, "..."]
 
 
-@feature("spatial_mean", 0, category="spatial", level="field", unit="u")
+@spatial_feature("spatial_mean", 0, unit="u")
 def spatial_mean(view: FieldView) -> PerField:
     """μ = ⟨u⟩.
 
@@ -21,7 +25,7 @@ def spatial_mean(view: FieldView) -> PerField:
     return view.mean
 
 
-@feature("spatial_variance", 1, category="spatial", level="field", bounds="≥ 0", unit="u²", transform="asinh")
+@spatial_feature("spatial_variance", 1, bounds="≥ 0", unit="u²", transform="asinh")
 def spatial_variance(view: FieldView) -> PerField:
     """s² = ⟨(u − μ)²⟩, the population variance (divided by the number of pixels).
 
@@ -30,11 +34,9 @@ def spatial_variance(view: FieldView) -> PerField:
     return view.variance
 
 
-@feature(
+@spatial_feature(
     "spatial_std",
     2,
-    category="spatial",
-    level="field",
     bounds="≥ 0",
     unit="u",
     redundant_with=("spatial_variance",),
@@ -47,9 +49,7 @@ def spatial_std(view: FieldView) -> PerField:
     return view.std
 
 
-@feature(
-    "spatial_skewness", 3, category="spatial", level="field", bounds="[−√(HW), √(HW)]", transform="asinh"
-)
+@spatial_feature("spatial_skewness", 3, bounds="[−√(HW), √(HW)]", transform="asinh")
 def spatial_skewness(view: FieldView) -> PerField:
     """⟨z³⟩ with z = (u − μ)/s.
 
@@ -59,7 +59,7 @@ def spatial_skewness(view: FieldView) -> PerField:
     return view.standardized_moments[0]
 
 
-@feature("spatial_kurtosis", 4, category="spatial", level="field", bounds="≥ −2", transform="asinh")
+@spatial_feature("spatial_kurtosis", 4, bounds="≥ −2", transform="asinh")
 def spatial_kurtosis(view: FieldView) -> PerField:
     """⟨z⁴⟩ − 3 with z = (u − μ)/s, the excess over a normal distribution.
 
@@ -69,7 +69,7 @@ def spatial_kurtosis(view: FieldView) -> PerField:
     return (view.standardized_moments[1] - 3.0).where(~view.flat, 0.0)
 
 
-@feature("spatial_min", 5, category="spatial", level="field", unit="u")
+@spatial_feature("spatial_min", 5, unit="u")
 def spatial_min(view: FieldView) -> PerField:
     """Least value, min u.
 
@@ -78,7 +78,7 @@ def spatial_min(view: FieldView) -> PerField:
     return view.minimum
 
 
-@feature("spatial_max", 6, category="spatial", level="field", unit="u")
+@spatial_feature("spatial_max", 6, unit="u")
 def spatial_max(view: FieldView) -> PerField:
     """Greatest value, max u.
 
@@ -87,11 +87,9 @@ def spatial_max(view: FieldView) -> PerField:
     return view.maximum
 
 
-@feature(
+@spatial_feature(
     "spatial_range",
     7,
-    category="spatial",
-    level="field",
     bounds="≥ 0",
     unit="u",
     redundant_with=("spatial_min", "spatial_max"),
@@ -104,7 +102,7 @@ def spatial_range(view: FieldView) -> PerField:
     return (view.maximum - view.minimum).where(~view.flat, 0.0)
 
 
-@feature("spatial_iqr", 8, category="spatial", level="field", bounds="≥ 0", unit="u")
+@spatial_feature("spatial_iqr", 8, bounds="≥ 0", unit="u")
 def spatial_iqr(view: FieldView) -> PerField:
     """Q(¾) − Q(¼), the interquartile range; Q interpolates linearly between ranks, Q(q) at rank q·(HW − 1).
 
@@ -115,7 +113,7 @@ def spatial_iqr(view: FieldView) -> PerField:
     return (ranks.upper_quartile - ranks.lower_quartile).where(~view.flat, 0.0)
 
 
-@feature("spatial_mad", 9, category="spatial", level="field", bounds="≥ 0", unit="u")
+@spatial_feature("spatial_mad", 9, bounds="≥ 0", unit="u")
 def spatial_mad(view: FieldView) -> PerField:
     """median|u − median u|, the median absolute deviation, unscaled.
 
@@ -125,7 +123,7 @@ def spatial_mad(view: FieldView) -> PerField:
     return view.order_statistics.median_absolute_deviation.where(~view.flat, 0.0)
 
 
-@feature("gradient_magnitude_mean", 10, category="spatial", level="field", bounds="≥ 0", unit="u/px")
+@spatial_feature("gradient_magnitude_mean", 10, bounds="≥ 0", unit="u/px")
 def gradient_magnitude_mean(view: FieldView) -> PerField:
     """⟨g⟩ with g = √((δx u)² + (δy u)²) and δx u = (u[x+1] − u[x−1])/2, δy u likewise.
 
@@ -135,7 +133,7 @@ def gradient_magnitude_mean(view: FieldView) -> PerField:
     return view.gradient_magnitude.mean
 
 
-@feature("gradient_magnitude_std", 11, category="spatial", level="field", bounds="≥ 0", unit="u/px")
+@spatial_feature("gradient_magnitude_std", 11, bounds="≥ 0", unit="u/px")
 def gradient_magnitude_std(view: FieldView) -> PerField:
     """√⟨(g − ⟨g⟩)²⟩, g as in ``gradient_magnitude_mean``.
 
@@ -144,7 +142,7 @@ def gradient_magnitude_std(view: FieldView) -> PerField:
     return view.gradient_magnitude.std
 
 
-@feature("gradient_magnitude_max", 12, category="spatial", level="field", bounds="≥ 0", unit="u/px")
+@spatial_feature("gradient_magnitude_max", 12, bounds="≥ 0", unit="u/px")
 def gradient_magnitude_max(view: FieldView) -> PerField:
     """Maximum of g, g as in ``gradient_magnitude_mean``.
 
@@ -154,7 +152,7 @@ def gradient_magnitude_max(view: FieldView) -> PerField:
     return view.gradient_magnitude.maximum
 
 
-@feature("gradient_x_mean", 13, category="spatial", level="field", bounds="≥ 0", unit="u/px")
+@spatial_feature("gradient_x_mean", 13, bounds="≥ 0", unit="u/px")
 def gradient_x_mean(view: FieldView) -> PerField:
     """⟨|δx u|⟩, δx u = (u[x+1] − u[x−1])/2.
 
@@ -164,7 +162,7 @@ def gradient_x_mean(view: FieldView) -> PerField:
     return view.central_differences[0].abs().mean(dim=PIXELS)
 
 
-@feature("gradient_y_mean", 14, category="spatial", level="field", bounds="≥ 0", unit="u/px")
+@spatial_feature("gradient_y_mean", 14, bounds="≥ 0", unit="u/px")
 def gradient_y_mean(view: FieldView) -> PerField:
     """⟨|δy u|⟩, δy u = (u[y+1] − u[y−1])/2.
 
@@ -174,7 +172,7 @@ def gradient_y_mean(view: FieldView) -> PerField:
     return view.central_differences[1].abs().mean(dim=PIXELS)
 
 
-@feature("gradient_anisotropy", 15, category="spatial", level="field", bounds="[−1, 1]")
+@spatial_feature("gradient_anisotropy", 15, bounds="[−1, 1]")
 def gradient_anisotropy(view: FieldView) -> PerField:
     """(⟨(δx u)²⟩ − ⟨(δy u)²⟩)/(⟨(δx u)²⟩ + ⟨(δy u)²⟩), 0 where both are 0.
 
@@ -186,7 +184,7 @@ def gradient_anisotropy(view: FieldView) -> PerField:
     return (along_x - along_y) / total.where(total != 0, 1.0)
 
 
-@feature("laplacian_mean", 16, category="spatial", level="field", bounds="≥ 0", unit="u/px²")
+@spatial_feature("laplacian_mean", 16, bounds="≥ 0", unit="u/px²")
 def laplacian_mean(view: FieldView) -> PerField:
     """⟨|Lu|⟩, Lu = u[x+1] + u[x−1] + u[y+1] + u[y−1] − 4u.
 
@@ -196,7 +194,7 @@ def laplacian_mean(view: FieldView) -> PerField:
     return view.laplacian.mean_magnitude
 
 
-@feature("laplacian_std", 17, category="spatial", level="field", bounds="≥ 0", unit="u/px²")
+@spatial_feature("laplacian_std", 17, bounds="≥ 0", unit="u/px²")
 def laplacian_std(view: FieldView) -> PerField:
     """√⟨(Lu)²⟩, the standard deviation of Lu, whose mean is 0; Lu as in ``laplacian_mean``.
 
@@ -205,11 +203,9 @@ def laplacian_std(view: FieldView) -> PerField:
     return view.laplacian.std
 
 
-@feature(
+@spatial_feature(
     "laplacian_energy",
     18,
-    category="spatial",
-    level="field",
     bounds="≥ 0",
     unit="u²/px⁴",
     transform="asinh",

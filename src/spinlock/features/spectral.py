@@ -6,6 +6,8 @@ over the modes with ρ > 0. White noise of variance σ² has P ≈ σ²·Exp(1) 
 P = A²HW/4 in each of its two modes, which grows with the grid.
 """
 
+from functools import partial
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,16 +15,16 @@ from spinlock.features.catalogue import feature
 from spinlock.features.field_view import FieldView
 from spinlock.features.fourier_modes import BANDS
 
+spectral_feature = partial(feature, category="spectral", level="field")
+
 PerField = Float[Tensor, "..."]
 
 EVERY_BAND = tuple({"band": band} for band in range(BANDS))
 
 
-@feature(
+@spectral_feature(
     "fft_power_scale_{band}_mean",
     lambda band: 19 + 3 * band,
-    category="spectral",
-    level="field",
     variants=EVERY_BAND,
     bounds="≥ 0",
     unit="u²",
@@ -38,11 +40,9 @@ def fft_power_mean(view: FieldView, band: int) -> PerField:
     return view.spectrum.bands.mean[..., band] * view.variance
 
 
-@feature(
+@spectral_feature(
     "fft_power_scale_{band}_max",
     lambda band: 20 + 3 * band,
-    category="spectral",
-    level="field",
     variants=EVERY_BAND,
     bounds="≥ 0",
     unit="u²",
@@ -57,11 +57,9 @@ def fft_power_max(view: FieldView, band: int) -> PerField:
     return view.spectrum.bands.maximum[..., band] * view.variance
 
 
-@feature(
+@spectral_feature(
     "fft_power_scale_{band}_std",
     lambda band: 21 + 3 * band,
-    category="spectral",
-    level="field",
     variants=EVERY_BAND,
     bounds="≥ 0",
     unit="u²",
@@ -77,7 +75,7 @@ def fft_power_std(view: FieldView, band: int) -> PerField:
     return view.spectrum.bands.std[..., band] * view.variance
 
 
-@feature("dominant_freq_x", 34, category="spectral", level="field", bounds="[0, ½]", unit="cycles/px")
+@spectral_feature("dominant_freq_x", 34, bounds="[0, ½]", unit="cycles/px")
 def dominant_freq_x(view: FieldView) -> PerField:
     """|fx| where P is largest.
 
@@ -86,7 +84,7 @@ def dominant_freq_x(view: FieldView) -> PerField:
     return view.spectrum.peak.frequency_x
 
 
-@feature("dominant_freq_y", 35, category="spectral", level="field", bounds="[0, ½]", unit="cycles/px")
+@spectral_feature("dominant_freq_y", 35, bounds="[0, ½]", unit="cycles/px")
 def dominant_freq_y(view: FieldView) -> PerField:
     """|fy| where P is largest.
 
@@ -95,7 +93,7 @@ def dominant_freq_y(view: FieldView) -> PerField:
     return view.spectrum.peak.frequency_y
 
 
-@feature("dominant_freq_magnitude", 36, category="spectral", level="field", bounds="[0, 1]")
+@spectral_feature("dominant_freq_magnitude", 36, bounds="[0, 1]")
 def dominant_freq_magnitude(view: FieldView) -> PerField:
     """(P(k*) + P(−k*))/ΣP, the share of the largest P and its conjugate; P(k*)/ΣP where k* is its own.
 
@@ -105,7 +103,7 @@ def dominant_freq_magnitude(view: FieldView) -> PerField:
     return view.spectrum.peak.share
 
 
-@feature("spectral_centroid_x", 37, category="spectral", level="field", bounds="[0, ½]", unit="cycles/px")
+@spectral_feature("spectral_centroid_x", 37, bounds="[0, ½]", unit="cycles/px")
 def spectral_centroid_x(view: FieldView) -> PerField:
     """Σ|fx|P/ΣP = cx, the mean |fx|.
 
@@ -114,7 +112,7 @@ def spectral_centroid_x(view: FieldView) -> PerField:
     return view.spectrum.spread.centroid_x
 
 
-@feature("spectral_centroid_y", 38, category="spectral", level="field", bounds="[0, ½]", unit="cycles/px")
+@spectral_feature("spectral_centroid_y", 38, bounds="[0, ½]", unit="cycles/px")
 def spectral_centroid_y(view: FieldView) -> PerField:
     """Σ|fy|P/ΣP = cy, the mean |fy|.
 
@@ -123,7 +121,7 @@ def spectral_centroid_y(view: FieldView) -> PerField:
     return view.spectrum.spread.centroid_y
 
 
-@feature("spectral_bandwidth", 39, category="spectral", level="field", bounds="[0, √⅛]", unit="cycles/px")
+@spectral_feature("spectral_bandwidth", 39, bounds="[0, √⅛]", unit="cycles/px")
 def spectral_bandwidth(view: FieldView) -> PerField:
     """√(Σ[(|fx| − cx)² + (|fy| − cy)²]·P/ΣP), the rms distance from the centroid (cx, cy).
 
@@ -133,7 +131,7 @@ def spectral_bandwidth(view: FieldView) -> PerField:
     return view.spectrum.spread.bandwidth
 
 
-@feature("low_freq_ratio", 40, category="spectral", level="field", bounds="[0, 1]")
+@spectral_feature("low_freq_ratio", 40, bounds="[0, 1]")
 def low_freq_ratio(view: FieldView) -> PerField:
     """Share of ΣP with ρ ≤ 1/6.
 
@@ -143,7 +141,7 @@ def low_freq_ratio(view: FieldView) -> PerField:
     return view.spectrum.shares[..., 0]
 
 
-@feature("mid_freq_ratio", 41, category="spectral", level="field", bounds="[0, 1]")
+@spectral_feature("mid_freq_ratio", 41, bounds="[0, 1]")
 def mid_freq_ratio(view: FieldView) -> PerField:
     """Share of ΣP with 1/6 < ρ ≤ 1/3.
 
@@ -153,11 +151,9 @@ def mid_freq_ratio(view: FieldView) -> PerField:
     return view.spectrum.shares[..., 1]
 
 
-@feature(
+@spectral_feature(
     "high_freq_ratio",
     42,
-    category="spectral",
-    level="field",
     bounds="[0, 1]",
     redundant_with=("low_freq_ratio", "mid_freq_ratio"),
 )
@@ -170,7 +166,7 @@ def high_freq_ratio(view: FieldView) -> PerField:
     return view.spectrum.shares[..., 2]
 
 
-@feature("spectral_flatness", 43, category="spectral", level="field", bounds="[0, 1]")
+@spectral_feature("spectral_flatness", 43, bounds="[0, 1]")
 def spectral_flatness(view: FieldView) -> PerField:
     """exp⟨ln(P + d)⟩/⟨P + d⟩ with d = 1e-12·⟨P⟩: geometric over arithmetic mean of P.
 
@@ -180,7 +176,7 @@ def spectral_flatness(view: FieldView) -> PerField:
     return view.spectrum.flatness
 
 
-@feature("spectral_rolloff", 44, category="spectral", level="field", bounds="[0, √½]", unit="cycles/px")
+@spectral_feature("spectral_rolloff", 44, bounds="[0, √½]", unit="cycles/px")
 def spectral_rolloff(view: FieldView) -> PerField:
     """Smallest ρ such that the modes up to it hold at least 85 % of ΣP.
 
@@ -190,7 +186,7 @@ def spectral_rolloff(view: FieldView) -> PerField:
     return view.spectrum.rolloff
 
 
-@feature("spectral_anisotropy", 45, category="spectral", level="field", bounds="[0, 1]")
+@spectral_feature("spectral_anisotropy", 45, bounds="[0, 1]")
 def spectral_anisotropy(view: FieldView) -> PerField:
     """|ΣP·e^{2iθ}|/ΣP with θ = atan2(fy, fx): 1 where all waves have one direction, 0 where none stands out.
 

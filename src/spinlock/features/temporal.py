@@ -8,6 +8,7 @@ for ln max(y, 1e-12·max_t y). A trajectory is static where √⟨(u − time me
 """
 
 import math
+from functools import partial
 
 import torch
 from jaxtyping import Float, Float64
@@ -19,6 +20,8 @@ from spinlock.features.least_squares import quadratic_coefficient, slope
 from spinlock.features.neighbours import log_divergence
 from spinlock.features.trajectory_view import TrajectoryView, floored_log
 
+temporal_feature = partial(feature, category="temporal", level="trajectory")
+
 PerChannel = Float[Tensor, "c"]
 Joint = Float[Tensor, ""]
 
@@ -29,7 +32,7 @@ DEAD_BAND = 1e-3
 """Changes of ln E up to this are no change."""
 
 
-@feature("energy_growth_rate", 46, category="temporal", level="trajectory", minimum_frames=2, unit="1/step")
+@temporal_feature("energy_growth_rate", 46, minimum_frames=2, unit="1/step")
 def energy_growth_rate(view: TrajectoryView) -> PerChannel:
     """Slope of ln E(t), E = ⟨u²⟩, by least squares.
 
@@ -39,7 +42,7 @@ def energy_growth_rate(view: TrajectoryView) -> PerChannel:
     return view.where_moving(slope(view.log_energy), 0.0)
 
 
-@feature("energy_growth_accel", 47, category="temporal", level="trajectory", minimum_frames=3, unit="1/step²")
+@temporal_feature("energy_growth_accel", 47, minimum_frames=3, unit="1/step²")
 def energy_growth_accel(view: TrajectoryView) -> PerChannel:
     """Twice the quadratic coefficient of the parabola fitted to ln E(t), E = ⟨u²⟩, by least squares.
 
@@ -48,7 +51,7 @@ def energy_growth_accel(view: TrajectoryView) -> PerChannel:
     return view.where_moving(2.0 * quadratic_coefficient(view.log_energy), 0.0)
 
 
-@feature("variance_growth_rate", 48, category="temporal", level="trajectory", minimum_frames=2, unit="1/step")
+@temporal_feature("variance_growth_rate", 48, minimum_frames=2, unit="1/step")
 def variance_growth_rate(view: TrajectoryView) -> PerChannel:
     """Slope of ln V(t), V = ⟨(u − m)²⟩ the spatial variance, by least squares.
 
@@ -58,11 +61,9 @@ def variance_growth_rate(view: TrajectoryView) -> PerChannel:
     return view.where_moving(slope(floored_log(view.variance)), 0.0)
 
 
-@feature(
+@temporal_feature(
     "temporal_freq_dominant",
     49,
-    category="temporal",
-    level="trajectory",
     minimum_frames=4,
     bounds="[0, ½]",
     unit="cycles/step",
@@ -77,11 +78,9 @@ def temporal_freq_dominant(view: TrajectoryView) -> PerChannel:
     return view.where_moving(view.dominant_mode[0], 0.0)
 
 
-@feature(
+@temporal_feature(
     "oscillation_amplitude",
     50,
-    category="temporal",
-    level="trajectory",
     minimum_frames=4,
     bounds="≥ 0",
     unit="u",
@@ -96,11 +95,9 @@ def oscillation_amplitude(view: TrajectoryView) -> PerChannel:
     return view.where_moving((weight * power).sqrt(), 0.0)
 
 
-@feature(
+@temporal_feature(
     "oscillation_period",
     51,
-    category="temporal",
-    level="trajectory",
     minimum_frames=4,
     bounds="[2, T]",
     unit="step",
@@ -114,11 +111,9 @@ def oscillation_period(view: TrajectoryView) -> PerChannel:
     return view.where_moving(1.0 / view.dominant_mode[0], float(len(view.frames)))
 
 
-@feature(
+@temporal_feature(
     "autocorr_decay_time",
     52,
-    category="temporal",
-    level="trajectory",
     minimum_frames=4,
     bounds="[0, 20]",
     unit="step",
@@ -136,7 +131,7 @@ def autocorr_decay_time(view: TrajectoryView) -> PerChannel:
     return view.where_moving(decay, float(cap))
 
 
-@feature("lyapunov_approx", 53, category="temporal", level="trajectory", minimum_frames=8, unit="1/step")
+@temporal_feature("lyapunov_approx", 53, minimum_frames=8, unit="1/step")
 def lyapunov_approx(view: TrajectoryView) -> Joint:
     """Slope over q = 1 … Q, Q = min(5, ⌊T/4⌋), of mean_i ln D(i + q, j + q): how fast nearest frames part.
 
@@ -150,11 +145,9 @@ def lyapunov_approx(view: TrajectoryView) -> Joint:
     return view.if_moving(slope(log_divergence(view.squared_distances)), 0.0)
 
 
-@feature(
+@temporal_feature(
     "trajectory_smoothness",
     54,
-    category="temporal",
-    level="trajectory",
     minimum_frames=3,
     bounds="[0, 1]",
 )
@@ -168,9 +161,7 @@ def trajectory_smoothness(view: TrajectoryView) -> PerChannel:
     return view.where_moving((1.0 - roughness).clamp(0.0, 1.0), 1.0)
 
 
-@feature(
-    "regime_switches", 55, category="temporal", level="trajectory", minimum_frames=3, bounds="[0, T − 2]"
-)
+@temporal_feature("regime_switches", 55, minimum_frames=3, bounds="[0, T − 2]")
 def regime_switches(view: TrajectoryView) -> PerChannel:
     """How often Δln E(t), E = ⟨u²⟩, changes its sign, steps with |Δln E| ≤ 1e-3 left out.
 
@@ -189,11 +180,9 @@ def reversals(changes: Float64[Tensor, "c steps"], dead: float) -> Float64[Tenso
     return (signs[:, 1:] * before < 0.0).double().sum(dim=-1)
 
 
-@feature(
+@temporal_feature(
     "final_to_initial_ratio",
     56,
-    category="temporal",
-    level="trajectory",
     minimum_frames=2,
     bounds="[10⁻¹², 10¹²]",
     transform="ln",
@@ -208,7 +197,7 @@ def final_to_initial_ratio(view: TrajectoryView) -> PerChannel:
     return view.where_moving(ratio.clamp(1e-12, 1e12), 1.0)
 
 
-@feature("trend_strength", 57, category="temporal", level="trajectory", minimum_frames=3, bounds="[0, 1]")
+@temporal_feature("trend_strength", 57, minimum_frames=3, bounds="[0, 1]")
 def trend_strength(view: TrajectoryView) -> PerChannel:
     """R² of the straight line fitted to the spatial mean m(t): 1 − residual variance/variance.
 
@@ -220,11 +209,9 @@ def trend_strength(view: TrajectoryView) -> PerChannel:
     return view.where_moving(torch.where(variance > 0.0, share.clamp(0.0, 1.0), 0.0), 0.0)
 
 
-@feature(
+@temporal_feature(
     "detrended_variance",
     58,
-    category="temporal",
-    level="trajectory",
     minimum_frames=3,
     bounds="≥ 0",
     unit="u²",

@@ -7,18 +7,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spinlock.initial_conditions.catalogue import Draw, Law
+from spinlock.initial_conditions.laws import under
 
 Check = Callable[[Float[Tensor, "b c n n"]], None]
 
 
 def field_law(statement: str, check: Check, draws: int = 16, **options: Any) -> Law:
     """Return a law of ``draws`` fields [B, C, N, N] in float64, made with the given options."""
-    conditions = ", ".join(f"{name} {value}" for name, value in options.items())
 
     def run(draw: Draw) -> None:
         check(draw(draws, **options).double())
 
-    return Law(f"{statement} ({conditions})" if conditions else statement, run)
+    return Law(f"{statement}{under(options)}", run)
 
 
 def at_most(what: str, measured: Tensor, limit: float) -> None:
