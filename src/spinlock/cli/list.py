@@ -7,7 +7,16 @@ SUMMARY = "print a catalogue: what can be named in a configuration"
 
 SCHEMA = "config-schema"
 
-CATALOGUES = ("initial-conditions", "operators", "noise", "policies", "codecs", "features", SCHEMA)
+CATALOGUES = (
+    "initial-conditions",
+    "operators",
+    "noise",
+    "policies",
+    "codecs",
+    "features",
+    "aggregates",
+    SCHEMA,
+)
 
 DESCRIPTION = """Print a catalogue: what can be named in a configuration, with options, allowed values and
 defaults. --verbose adds sources and other facts."""

@@ -14,7 +14,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-COMMANDS = ("generate", "extract-features", "info", "validate", "visualize-ic-types", "list")
+COMMANDS = (
+    "generate",
+    "extract-features",
+    "info",
+    "validate",
+    "visualize-dataset",
+    "visualize-ic-types",
+    "list",
+)
 
 DESCRIPTION = "Reproducible datasets of stochastic neural dynamical systems."
 

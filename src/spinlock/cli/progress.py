@@ -19,10 +19,12 @@ class Progress:
     ----------
     hidden
         Show nothing.
+    unit
+        What is counted.
     """
 
-    def __init__(self, *, hidden: bool = False) -> None:
-        self._hidden = hidden
+    def __init__(self, *, hidden: bool = False, unit: str = "samples") -> None:
+        self._hidden, self._unit = hidden, unit
         self._lock = threading.Lock()
         self._bar: Any = None
         self._task: Any = None
@@ -56,24 +58,24 @@ class Progress:
             self._bar.stop()
 
     def begin(self, total: int, done: int) -> None:
-        """Start counting samples."""
+        """Start counting."""
         self._total, self._done, self._before = total, done, done
         self._started = self._told = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, total=total, completed=done)
 
     def advance(self) -> None:
-        """Count one more sample."""
+        """Count one more."""
         with self._lock:
             self._done = min(self._done + 1, self._total)  # a shard that is tried again counts twice
             rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
             if self._bar is not None:
-                self._bar.update(self._task, completed=self._done, rate=f"{rate:.3g} samples/s")
+                self._bar.update(self._task, completed=self._done, rate=f"{rate:.3g} {self._unit}/s")
             elif not self._hidden and time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
                 self._told = time.monotonic()
                 left = (self._total - self._done) / rate
-                line = "%s: %d of %d samples, %.3g samples/s, %.0f s left"
-                logger.info(line, self._what, self._done, self._total, rate, left)
+                line = "%s: %d of %d %s, %.3g %s/s, %.0f s left"
+                logger.info(line, self._what, self._done, self._total, self._unit, rate, self._unit, left)
 
     def stage(self, what: str) -> None:
         """Say what the run is doing."""

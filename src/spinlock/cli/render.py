@@ -66,6 +66,22 @@ def render_extraction(summary: Mapping[str, Any]) -> str:
     return f"{summary['path']} has its features\n{table(rows)}"
 
 
+def render_clip(summary: Mapping[str, Any]) -> str:
+    """Return the summary of a finished clip."""
+    passed = "; ".join(f"{name} passed over: {why}" for name, why in summary["passed_over"].items())
+    rows = [
+        ("frames", f"{summary['count']} of {summary['width']} × {summary['height']} pixels"),
+        ("operators", ", ".join(map(str, summary["operators"]))),
+    ]
+    if summary["video"]:
+        seconds = duration(summary["count"] / summary["fps"])
+        rows.append(("video", f"{seconds} at {summary['fps']} frames/s"))
+        rows.append(("encoder", summary["encoder"] + (f" ({passed})" if passed else "")))
+    rows.append(("time", duration(summary["seconds"])))
+    written = " and ".join(path for path in (summary["video"], summary["frames"]) if path)
+    return f"{written} written\n{table(rows)}"
+
+
 def render_summary(summary: Mapping[str, Any]) -> str:
     """Return the summary of a finished run."""
     from spinlock.storage import readable_size

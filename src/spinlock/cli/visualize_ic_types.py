@@ -47,20 +47,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:1")
 
 
-def cell_size(text: str | None) -> tuple[int, int] | None:
-    """Return (height, width) of ``HxW``."""
-    from spinlock.errors import UsageError
-
-    if text is None:
-        return None
-    height, cross, width = text.lower().partition("x")
-    if cross and height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0:
-        return int(height), int(width)
-    raise UsageError(f"--cell-size {text}: write height x width in pixels, such as 128x128")
-
-
 def run(options: argparse.Namespace) -> int:
     """Draw the gallery."""
+    from spinlock.cli.sizes import parse_size
     from spinlock.dataset.gallery import render_gallery
     from spinlock.execution.devices import resolve_device
 
@@ -75,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         device=str(resolve_device(options.device)),
         colormap=options.colormap,
         channels=options.channels,
-        cell=cell_size(options.cell_size),
+        cell=parse_size(options.cell_size, "--cell-size") if options.cell_size else None,
         labels=options.add_labels,
         spacing=options.add_spacing,
     )

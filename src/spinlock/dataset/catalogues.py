@@ -88,6 +88,15 @@ def _features() -> list[dict[str, Any]]:
     return [described(entry, {name: _plain(getattr(entry, name)) for name in facts}) for entry in entries]
 
 
+def _aggregates() -> list[dict[str, Any]]:
+    from spinlock.visualization.aggregates import aggregates
+
+    return [
+        described(entry, {name: getattr(entry, name) for name in ("kind", "colormap", "permutable")})
+        for entry in aggregates.entries()
+    ]
+
+
 _SOURCES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "initial-conditions": _initial_conditions,
     "operators": _operators,
@@ -95,4 +104,5 @@ _SOURCES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "policies": _policies,
     "codecs": _codecs,
     "features": _features,
+    "aggregates": _aggregates,
 }

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spinlock.dataset.open import Dataset
-from spinlock.dataset.replay import field_faults
+from spinlock.dataset.replay import field_faults, row_fields
 from spinlock.errors import StorageError, UsageError
 from spinlock.execution.devices import resolve_device
 from spinlock.execution.simulate import simulate, stored_row
@@ -75,7 +75,7 @@ class FrameSource:
     def _replayed(self, index: int) -> Frames:
         plan = self._dataset.plan
         sample = simulate(plan, plan.draw(index), self.device, keep=tuple(range(self.count)), classify=False)
-        faults = list(field_faults(self._dataset, index, stored_row(plan, sample)))
+        faults = list(field_faults(self._dataset, index, row_fields(stored_row(plan, sample))))
         if operator_digest(sample.operator) != self._dataset.metadata["operator_digests"][index]:
             faults.append(f"row {index}: its operator has other weights")
         if faults:

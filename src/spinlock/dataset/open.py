@@ -1,7 +1,7 @@
 """Open a dataset: rows as arrays, operators rebuilt, rollouts run again and further."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,11 @@ from spinlock.storage import DatasetFile, Layout
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
     from torch import nn
 
     from spinlock.config.model import Config
+    from spinlock.dataset.animation import Animation
     from spinlock.execution.plan import Draw, Plan
     from spinlock.rollout import Rollout
     from spinlock.storage.atomic import Checkpoint
@@ -159,6 +161,10 @@ class Dataset:
         from spinlock.storage.feature_copy import copy_with_features
 
         copy_with_features(self._file, path, features, blocks, facts, checkpoint)
+
+    def array(self, path: str, index: int) -> np.ndarray:
+        """Return one row of fields by the array's path in the file, float32 on the native grid."""
+        return self._file.row(path, self._row(index))
 
     def table(self, path: str) -> np.ndarray:
         """Return a table by its path in the file, N rows; text as str."""
@@ -302,6 +308,53 @@ class Dataset:
             num_timesteps=steps,
             num_realizations=num_realizations,
         ).rollout
+
+    def plot(self, index: int, *, aggregates: "Sequence[str] | None" = None, shown: int = 3) -> "Figure":
+        """Return a matplotlib figure of a row: input, realizations, aggregates, spectra; no rollout is run.
+
+        Parameters
+        ----------
+        index
+            The row.
+        aggregates
+            Names, of all realizations at the final frame; mean, envelope, entropy, spectral if not given.
+        shown
+            Realizations shown themselves, at most.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        UnknownNameError
+            For an aggregate that does not exist.
+        """
+        from spinlock.dataset.plot import plot_row
+
+        return plot_row(self, self._row(index), aggregates, shown)
+
+    def animate(self, index: "int | Sequence[int]", *, fps: int = 20, **options: Any) -> "Animation":
+        """Return a video of a row, or of several, which a notebook shows; ``.save(path)`` writes it.
+
+        Parameters
+        ----------
+        index
+            The row, or rows from top to bottom.
+        fps
+            Frames a second.
+        options
+            Those of `spinlock.dataset.render_options.RenderOptions`; 100 steps and cells of 128 pixels if not
+            given. The rollout is made again, as by `rollout`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such row, or an option is not allowed.
+        """
+        from spinlock.dataset.animation import animate, options_of
+        from spinlock.dataset.selection import checked_rows
+
+        rows = checked_rows(self, [index] if isinstance(index, int) else index)
+        return animate(self, rows, fps, options_of(options))
 
     def close(self) -> None:
         """Close the file."""

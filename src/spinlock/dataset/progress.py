@@ -7,10 +7,10 @@ class Progress(Protocol):
     """Somebody who watches a run; called from several threads."""
 
     def begin(self, total: int, done: int) -> None:
-        """Tell how many samples there are and how many were done before."""
+        """Tell how many things there are and how many were done before."""
 
     def advance(self) -> None:
-        """Tell that one more sample is computed."""
+        """Tell that one more is done."""
 
     def stage(self, what: str) -> None:
         """Tell what the run is doing."""

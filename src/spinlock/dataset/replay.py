@@ -7,7 +7,7 @@ field; where that exceeds 0.1 the outputs of a row are *not comparable*.
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -84,32 +84,29 @@ def _feature_faults(
             yield f"row {index}: {path} is not what its frames give"
 
 
-def _stored(dataset: Dataset, index: int) -> dict[str, np.ndarray]:
-    stored = dataset[index]
-    fields = {"inputs/fields": stored.inputs, "outputs/fields": stored.outputs}
-    return fields if stored.trajectories is None else {**fields, "outputs/trajectories": stored.trajectories}
-
-
-def _made(dataset: Dataset, row: Row) -> dict[str, np.ndarray]:
-    encode = dataset.layout.storage_precision.encode
+def row_fields(row: Row) -> dict[str, np.ndarray]:
+    """Return the fields of a row by their paths."""
     fields = {"inputs/fields": row.inputs, "outputs/fields": row.outputs}
-    if row.trajectories is not None:
-        fields["outputs/trajectories"] = row.trajectories
+    return fields if row.trajectories is None else {**fields, "outputs/trajectories": row.trajectories}
+
+
+def _as_stored(dataset: Dataset, fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    encode = dataset.layout.storage_precision.encode
     return {path: encode(values).astype(np.float32) for path, values in fields.items()}
 
 
-def field_faults(dataset: Dataset, index: int, row: Row) -> Iterator[str]:
-    """Yield the stored fields of a row that are not, bit for bit, those of the row made again."""
-    made = _made(dataset, row)
-    for path, stored in _stored(dataset, index).items():
-        if not np.array_equal(stored.view(np.uint32), np.ascontiguousarray(made[path]).view(np.uint32)):
-            both = np.isfinite(stored) & np.isfinite(made[path])
-            largest = float(np.abs(stored - made[path])[both].max(initial=0.0))
+def field_faults(dataset: Dataset, index: int, fields: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Yield those of a row's fields, made again, that are not, bit for bit, the stored ones."""
+    for path, made in _as_stored(dataset, fields).items():
+        stored = dataset.array(path, index)
+        if not np.array_equal(stored.view(np.uint32), np.ascontiguousarray(made).view(np.uint32)):
+            both = np.isfinite(stored) & np.isfinite(made)
+            largest = float(np.abs(stored - made)[both].max(initial=0.0))
             yield f"row {index}: {path} is not what its draw makes (largest difference {largest:.3g})"
 
 
 def _exact_faults(dataset: Dataset, index: int, row: Row) -> Iterator[str]:
-    yield from field_faults(dataset, index, row)
+    yield from field_faults(dataset, index, row_fields(row))
     for path, value in row.table.items():
         stored_value = dataset.table(path)[index]
         if not np.array_equal(stored_value, value, equal_nan=isinstance(value, float)):
@@ -120,7 +117,8 @@ def _close_faults(
     dataset: Dataset, index: int, sample: Sampled, row: Row, note: Callable[[str], None]
 ) -> Iterator[str]:
     bound = dataset.layout.storage_precision.relative_error
-    made, stored = _made(dataset, row), _stored(dataset, index)
+    made = _as_stored(dataset, row_fields(row))
+    stored = {path: dataset.array(path, index) for path in made}
     if not _close(stored["inputs/fields"], made["inputs/fields"], INPUT_TOLERANCE + 2 * bound):
         yield f"row {index}: inputs/fields differs by more than {INPUT_TOLERANCE:g} from what its draw makes"
     exponent, steps = float(dataset.metadata["lyapunov"][index]), dataset.config.simulation.num_timesteps
@@ -130,8 +128,8 @@ def _close_faults(
     if tolerance > COMPARABLE or "diverged" in (label, sample.rollout.dynamics):
         note(f"row {index}: outputs not comparable (λ·T = {growth:.1f}, {label})")
         return
-    for path in stored:
-        if path != "inputs/fields" and not _close(stored[path], made[path], tolerance + 2 * bound):
+    for path, fields in stored.items():
+        if path != "inputs/fields" and not _close(fields, made[path], tolerance + 2 * bound):
             yield f"row {index}: {path} differs by more than {tolerance:.2g} from what its draw makes"
 
 

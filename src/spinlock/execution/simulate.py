@@ -67,6 +67,7 @@ def simulate(
     num_realizations: int | None = None,
     classify: bool = True,
     checkpoint: Callable[[], None] | None = None,
+    on_frame: Callable[[int, int, Tensor], None] | None = None,
 ) -> Sampled:
     """Return the sample of a draw: a pure function of (configuration, index) on a given kind of device.
 
@@ -89,6 +90,7 @@ def simulate(
             keep=plan.timesteps if keep is None else keep,
             classify=classify,
             checkpoint=checkpoint,
+            on_frame=on_frame,
         )
     return Sampled(draw, operator, initial, ic_options, rollout)
 

@@ -28,6 +28,8 @@ LARGEST_FINITE = 1e8
 FLOAT16_LIMIT = 65520.0
 """Half-way between the largest float16 and the next power of two: from here on rounding overflows."""
 
+OnFrame = Callable[[int, int, Tensor], None]
+
 TWIN = -1
 """The twin of realization 0 among the members of a run."""
 
@@ -95,6 +97,7 @@ def roll_out(
     keep: Sequence[int] = (),
     classify: bool = True,
     checkpoint: Callable[[], None] | None = None,
+    on_frame: OnFrame | None = None,
 ) -> Rollout:
     """Return the ensemble of ``num_realizations`` runs of ``num_timesteps`` operator applications.
 
@@ -110,6 +113,9 @@ def roll_out(
         Run the twin and give the label; without it ``dynamics`` is diverged, short or unclassified.
     checkpoint
         Called before every step; what it raises ends the rollout.
+    on_frame
+        Called with (realization, frame number, state [C, H, W]) for every finite frame, those of one
+        realization in the order of time; a long rollout can be followed without keeping it.
 
     Raises
     ------
@@ -118,10 +124,13 @@ def roll_out(
     """
     _check_count("num_timesteps", num_timesteps, MAX_STEP)
     _check_count("num_realizations", num_realizations, MAX_REALIZATION)
+    groups = _groups(num_realizations, lockstep=operator.lockstep, identical=noise.silent)
+    alike = range(num_realizations) if groups == [[0]] else range(1)
     record = _Record.blank(initial, num_realizations, num_timesteps, tuple(keep))
+    record.on_frame = on_frame and partial(_told_of_all, on_frame, alike)
     first_output: list[Tensor] = []
     watch = _watch(seed, sample, initial, num_timesteps) if classify and num_timesteps >= SHORTEST else None
-    for members in _groups(num_realizations, lockstep=operator.lockstep, identical=noise.silent):
+    for members in groups:
         streams = {
             m: NoiseStream(noise, Key(seed), sample, m, initial.shape[-1], initial.device, num_timesteps)
             for m in members
@@ -138,6 +147,12 @@ def _groups(realizations: int, *, lockstep: bool, identical: bool) -> list[list[
     if lockstep:
         return [list(range(realizations))]
     return [[m] for m in range(1 if identical else realizations)]
+
+
+def _told_of_all(on_frame: OnFrame, alike: range, realization: int, frame: int, x: Tensor) -> None:
+    """Tell of a realization's frame, and of all that are equal to it."""
+    for other in alike:
+        on_frame(realization + other, frame, x)
 
 
 def _check_count(what: str, count: int, limit: int) -> None:
@@ -164,6 +179,7 @@ class _Record:
     final: Tensor
     finite_steps: np.ndarray
     float16_steps: np.ndarray
+    on_frame: OnFrame | None = None
 
     @classmethod
     def blank(cls, initial: Tensor, realizations: int, steps: int, keep: tuple[int, ...]) -> "_Record":
@@ -186,6 +202,8 @@ class _Record:
             self.float16_steps[realization] += 1
         if frame in self.places:
             self.frames[realization, self.places[frame]] = x[0]
+        if self.on_frame:
+            self.on_frame(realization, frame, x[0])
         if frame == last:
             self.final[realization] = x[0]
         return True

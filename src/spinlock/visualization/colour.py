@@ -12,6 +12,9 @@ QUANTILES = (0.01, 0.99)
 NARROW = 1e-6
 """Quantiles that are closer than this share of the range show nothing."""
 
+ROUNDING = 1e-6
+"""What varies by less than this share of its size is constant: the rest is the rounding of float32."""
+
 DEFAULT_COLORMAP = "viridis"
 
 
@@ -23,21 +26,38 @@ def unit_scale(field: NDArray[np.floating], bounds: tuple[float, float] | None =
     field
         Values of any shape; those that are not finite become 0.
     bounds
-        The values that become 0 and 1; the 1 % and 99 % quantiles of the field if not given, and its extremes
-        where these quantiles are all but equal (a field that is constant but for a few pixels). A constant
-        field becomes 1/2.
+        The values that become 0 and 1; those of `colour_bounds` if not given. A constant field becomes 1/2.
     """
     values = np.asarray(field, np.float64)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros_like(values)
+    low, high = colour_bounds(values) if bounds is None or not bounds[0] < bounds[1] else bounds
+    if low == high:
+        return np.where(finite, 0.5, 0.0)
+    return np.nan_to_num(np.clip((values - low) / (high - low), 0.0, 1.0), nan=0.0)
+
+
+def colour_bounds(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the values that become 0 and 1: the 1 % and 99 % quantiles of those that are finite.
+
+    Where these are all but equal (a field that is constant but for a few pixels) its extremes; (0, 0) where
+    nothing is finite.
+    """
     finite = values[np.isfinite(values)]
     if not finite.size:
-        return np.zeros_like(values)
+        return 0.0, 0.0
     least, most = float(finite.min()), float(finite.max())
-    low, high = bounds or tuple(np.quantile(finite, QUANTILES))
-    if high - low <= (0.0 if bounds else NARROW * (most - least)):
-        low, high = least, most
-    if low == high:
-        return np.where(np.isfinite(values), 0.5, 0.0)
-    return np.nan_to_num(np.clip((values - low) / (high - low), 0.0, 1.0), nan=0.0)
+    low, high = np.quantile(finite, QUANTILES).tolist()
+    return (least, most) if high - low <= NARROW * (most - least) else (low, high)
+
+
+def heatmap_bounds(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the ends of a heatmap's scale, as `colour_bounds`; of a constant one 0 and the constant."""
+    low, high = colour_bounds(values)
+    if high - low <= ROUNDING * max(abs(low), abs(high)):
+        return min(low, 0.0), max(high, 0.0)
+    return low, high
 
 
 def to_bytes(unit: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -88,16 +108,29 @@ def colour_field(
 def principal_components(field: NDArray[np.floating], count: int = 3) -> NDArray[np.float64]:
     """Return the first principal components of the channels over the pixels, [count, H, W].
 
-    Each component's sign makes its largest channel weight positive; components that do not exist are zero.
+    Components that do not exist are zero.
     """
     channels = field.reshape(field.shape[0], -1).astype(np.float64)
-    centred = channels - channels.mean(axis=1, keepdims=True)
-    weights, _, _ = np.linalg.svd(centred @ centred.T, hermitian=True)
+    centre, axes = principal_axes(channels, count)
+    return (axes @ (channels - centre[:, None])).reshape(count, *field.shape[1:])
+
+
+def principal_axes(
+    channels: NDArray[np.floating], count: int = 3
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean [C] and the first principal axes [count, C] of pixels [C, n].
+
+    Each axis' sign makes its largest channel weight positive; axes that do not exist are zero.
+    """
+    values = channels.astype(np.float64)
+    centre = values.mean(axis=1)
+    values -= centre[:, None]
+    weights, _, _ = np.linalg.svd(values @ values.T, hermitian=True)
     weights *= np.sign(weights[np.abs(weights).argmax(axis=0), np.arange(weights.shape[1])])
-    components = np.zeros((count, *field.shape[1:]))
-    found = min(count, field.shape[0])
-    components[:found] = (weights[:, :found].T @ centred).reshape(found, *field.shape[1:])
-    return components
+    axes = np.zeros((count, len(values)))
+    found = min(count, len(values))
+    axes[:found] = weights[:, :found].T
+    return centre, axes
 
 
 def colour_strip(field: NDArray[np.floating], colormap: str = DEFAULT_COLORMAP) -> NDArray[np.uint8]:
