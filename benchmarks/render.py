@@ -30,6 +30,7 @@ import matplotlib as mpl
 import numpy as np
 import plain_render
 import torch
+from plain_render import CanvasWriter, PyAVWriter
 
 from spinlock.dataset.ensembles import Ensemble
 from spinlock.execution.executors.choice import usable_cores
@@ -49,6 +50,12 @@ ENTROPY_GRID = 128
 FASTER_VIDEO, FASTER_ENTROPY = 20, 86
 """The ratios promised."""
 
+PLAIN = {
+    "FuncAnimation, savefig, as matplotlib's own writers": PyAVWriter,
+    "FuncAnimation, pixels from the canvas": CanvasWriter,
+}
+"""How the animation's writer comes by the pixels; the promise is about the first."""
+
 STAGES = (
     (Spool, "read", "scratch files"),
     (Spool, "write", "scratch files"),
@@ -58,7 +65,7 @@ STAGES = (
     (VideoWriter, "write", "encoding"),
     (VideoWriter, "__exit__", "encoding"),
 )
-"""Methods, and the stage that their time belongs to; what they call of one another counts to that stage."""
+"""Methods, and the stage that their time belongs to, less that of the other stages inside."""
 
 
 def trajectory(
@@ -187,40 +194,41 @@ def print_stages(ensembles: Sequence[Ensemble], path: Path) -> None:
 
 
 def compare_videos(operators: int, frames: int, plain_frames: int, repeats: int) -> float:
-    """Print the table of the videos; return how many times as long the faster plain one takes."""
+    """Print the tables of the videos; return how many times as long the plain one takes."""
     states = [trajectory(operator, frames) for operator in range(operators)]
     chosen = np.linspace(0, frames - 1, min(plain_frames, frames)).round().astype(int)
     fewer = [array.numpy()[chosen] for array in states]
-    own: list[float] = []
-    plain: dict[str, list[float]] = {name: [] for name in plain_render.WAYS}
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "video.mp4"
+    seconds: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as scratch:
+        path, plain_path = Path(temporary) / "video.mp4", Path(temporary) / "plain.mp4"
         ensembles = [rolled_out(array, path.parent) for array in states]
+        for ensemble in ensembles:
+            scratch.callback(ensemble.close)
         del states
         encoder, size = render(ensembles, path)
-        with av.open(str(path)) as video:
-            stream = video.streams.video[0]
-            said = f"{stream.codec_context.name}, {stream.frames} frames of {stream.width}×{stream.height}"
-        print(f"encoder {encoder}: {said}; {workers_for(operators)} threads make cells")
-        plain_render.animate([array[:2] for array in fewer], SHOWN, path, size, FPS, "savefig")
+        plain_render.animate([array[:2] for array in fewer], SHOWN, plain_path, size, PyAVWriter(FPS))
         for _ in range(repeats):
-            own.append(seconds_of(lambda: render(ensembles, path)))
-            for way, durations in plain.items():
-                fixed, growing = plain_render.animate(fewer, SHOWN, path, size, FPS, way)
-                durations.append(fixed + growing * frames / len(chosen))
-        print(f"the animation: timed on {len(chosen)} frames, scaled to {frames}\n")
-        base = statistics.median(own)
+            seconds["Spinlock"].append(seconds_of(lambda: render(ensembles, path)))
+            for name, writer in PLAIN.items():
+                fixed, growing = plain_render.animate(fewer, SHOWN, plain_path, size, writer(FPS))
+                seconds[name].append(fixed + growing * frames / len(chosen))
+        print(f"Spinlock: {workers_for(operators)} threads make cells; {encoder}, {contents(path)}")
+        print(f"FuncAnimation: libx264, {contents(plain_path)}; its time is scaled to {frames} frames\n")
+        medians = {name: statistics.median(durations) for name, durations in seconds.items()}
         print("| video | seconds | ms a frame | ratio |\n|---|---|---|---|")
-        for name, durations in {
-            "Spinlock": own,
-            **{f"FuncAnimation, {k}": v for k, v in plain.items()},
-        }.items():
-            taken = statistics.median(durations)
-            print(f"| {name} | {taken:.2f} | {1e3 * taken / frames:.1f} | {taken / base:.1f} |")
+        for name, taken in medians.items():
+            ratio = taken / medians["Spinlock"]
+            print(f"| {name} | {taken:.2f} | {1e3 * taken / frames:.1f} | {ratio:.1f} |")
         print_stages(ensembles, path)
-        for ensemble in ensembles:
-            ensemble.close()
-    return min(statistics.median(plain[way]) for way in plain_render.PLAIN_WAYS) / base
+    return medians[next(iter(PLAIN))] / medians["Spinlock"]
+
+
+def contents(path: Path) -> str:
+    """Return what a video holds, read back."""
+    with av.open(str(path)) as video:
+        stream = video.streams.video[0]
+        count = sum(1 for _ in video.decode(stream))
+        return f"{count} frames of {stream.width}×{stream.height}, {path.stat().st_size / 1e6:.1f} MB"
 
 
 def compare_entropy(repeats: int) -> float:

@@ -2,7 +2,7 @@
 
 from jaxtyping import install_import_hook
 
-NUMERICAL = ("numerics", "sampling", "initial_conditions", "operators", "rollout", "features")
+NUMERICAL = ("numerics", "sampling", "initial_conditions", "operators", "rollout", "features", "visualization")
 
 install_import_hook([f"spinlock.{package}" for package in NUMERICAL], "run_time_types.check")
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from spinlock.cli.program import run
+from spinlock.dataset.aggregate_reference import aggregate_reference_page
 from spinlock.dataset.documentation import data_format_page
 from spinlock.dataset.feature_reference import feature_reference_page
 from spinlock.dataset.reference import initial_conditions_page
 from spinlock.features import registry as features
 from spinlock.initial_conditions import registry
+from spinlock.visualization.aggregates import aggregates
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/*.md")])
@@ -98,8 +100,16 @@ def test_the_feature_reference_is_rendered_from_the_registry() -> None:
     assert all(f"`{name}`" in page for name in features)
 
 
+def test_the_page_of_aggregates_is_rendered_from_the_catalogue() -> None:
+    assert (ROOT / "docs" / "aggregates.md").read_text() == aggregate_reference_page(), (
+        "run scripts/render_docs.py"
+    )
+
+
 def test_counts_in_the_readme_are_those_of_the_catalogue() -> None:
-    assert f"one of {len(registry)} kinds of initial condition" in (ROOT / "README.md").read_text()
+    page = (ROOT / "README.md").read_text()
+    assert f"one of {len(registry)} kinds of initial condition" in page
+    assert (len(aggregates), "each of nine aggregates" in page) == (9, True)
 
 
 def test_the_version_is_written_once() -> None:

@@ -80,6 +80,7 @@ def ensemble_figure(
 
 def _bare(axes: Axes, heading: str) -> None:
     axes.set_title(heading, fontsize="small")
+    axes.set_box_aspect(1)
     axes.set_xticks([])
     axes.set_yticks([])
 

@@ -4,7 +4,6 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +75,7 @@ class Spool:
         """Give the space back."""
         self._file.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Spool":
         """Return the spool itself."""
         return self
 

@@ -53,7 +53,11 @@ class FrameWriter:
         """Raise `UsageError` where a folder of pictures must not be put."""
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UsageError(f"{folder} is not a folder; choose another --output")
-        others = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name)] if folder.exists() else []
+        others = (
+            [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name)]
+            if folder.exists()
+            else []
+        )
         if others:
             raise UsageError(
                 f"{folder} holds other files ({others[0]}), and a new set of frames would replace the folder; "
