@@ -2,7 +2,15 @@
 
 from jaxtyping import install_import_hook
 
-NUMERICAL = ("numerics", "sampling", "initial_conditions", "operators", "rollout", "features", "visualization")
+NUMERICAL = (
+    "numerics",
+    "sampling",
+    "initial_conditions",
+    "operators",
+    "rollout",
+    "features",
+    "visualization.aggregates",
+)
 
 install_import_hook([f"spinlock.{package}" for package in NUMERICAL], "run_time_types.check")
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,6 @@ NOTHING, STRIPE = (205, 205, 205), (150, 150, 150)
 
 STRIPE_PERIOD, STRIPE_WIDTH = 8, 2
 """In pixels, along a row."""
-
-
-class Paint(Protocol):
-    """Colours the maps of one cell."""
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The values at the two ends of the scale, where it has one."""
-
-    @property
-    def table(self) -> NDArray[np.uint8] | None:
-        """The colormap [256, 3], where it goes through one."""
-
-    def __call__(self, maps: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return maps [d, h, w] as RGB bytes [h, w, 3]."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -96,6 +79,10 @@ class Blend:
         grey = _share(maps[:1], *self.bounds)
         share = _share(maps[4:], 0.0, self.deviation) if self.deviation > 0 else 0.0
         return np.ascontiguousarray(to_bytes(grey + share * (maps[1:4] - grey)).transpose(1, 2, 0))
+
+
+Paint = Affine | Blend
+"""Colours the maps of one cell: called with [d, h, w], it returns RGB bytes [h, w, 3]."""
 
 
 def _share(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
