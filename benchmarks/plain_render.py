@@ -84,7 +84,7 @@ def figure_of(
     """Return a figure of so many pixels (height, width), and what moves it to a frame."""
     figsize = size[1] / DPI, size[0] / DPI
     figure, axes = plt.subplots(len(rows), len(rows[0]), figsize=figsize, dpi=DPI, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.95, wspace=0.05, hspace=0.25)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.94, wspace=0.05, hspace=0.25)
     images = []
     for row, places in zip(rows, axes, strict=True):
         for (title, pictures, colormap), place in zip(row, places, strict=True):
@@ -93,7 +93,7 @@ def figure_of(
             place.set_title(title, fontsize=6)
             place.axis("off")
             images.append((image, pictures))
-    clock = figure.suptitle("t = 0", fontsize=8)
+    clock = figure.suptitle("t = 0", x=0.01, y=0.995, ha="left", fontsize=8)
 
     def update(number: int) -> list[Artist]:
         for image, pictures in images:

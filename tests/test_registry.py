@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from spinlock.errors import OptionError
 from spinlock.numerics.noise import noise
 from spinlock.operators import families
@@ -342,3 +343,20 @@ def test_declared_options_allow_their_defaults_and_suggestions(options):
         for end in suggested or ():
             assert option.check(end) == end
         assert option.when is None or option.when.option in options
+
+
+def test_threads_that_ask_at_once_all_see_the_whole_catalogue() -> None:
+    asked = """
+import sys, threading
+sys.setswitchinterval(1e-5)
+from spinlock.visualization.aggregates import aggregates
+start, seen = threading.Barrier(8), []
+def ask():
+    start.wait()
+    seen.append(len(aggregates))
+threads = [threading.Thread(target=ask) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(seen)
+"""
+    assert tiny.python("-c", asked).stdout.split() == ["[9,", *["9,"] * 6, "9]"]

@@ -12,6 +12,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -319,6 +320,7 @@ class Registry(Generic[E]):
         self._package = package
         self._entries: dict[str, E] = {}
         self._loaded = False
+        self._loading = threading.local()
 
     def add(self, entry: E) -> None:
         """Register an entry; a name that is taken by another function is refused."""
@@ -333,18 +335,22 @@ class Registry(Generic[E]):
         del self._entries[name]
 
     def load(self) -> "Registry[E]":
-        """Import every module of the package and every plugin of the entry-point group, once."""
-        if not self._loaded:
-            self._loaded = True  # before the imports, because they may look into the catalogue
+        """Import every module of the package and every plugin of the entry-point group, once.
+
+        Modules may look into the catalogue while they are imported: their thread sees what is there so far.
+        Another thread that asks meanwhile imports too, and so waits for the modules it needs.
+        """
+        if not self._loaded and not getattr(self._loading, "here", False):
+            self._loading.here = True
             try:
                 package = importlib.import_module(self._package)
                 for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
                     importlib.import_module(module.name)
                 for plugin in entry_points(group=self._package):
                     plugin.load()
-            except BaseException:
-                self._loaded = False
-                raise
+                self._loaded = True
+            finally:
+                self._loading.here = False
         return self
 
     def __getitem__(self, name: str) -> E:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_visualization.synthetic_clips import ALL, cells_of, trajectories
 
 from spinlock.errors import UnknownNameError
 from spinlock.visualization import cells as module
 from spinlock.visualization.aggregates import EnsembleFrame, aggregates
 from spinlock.visualization.cells import columns_of, kept_size
+from test_visualization.synthetic_clips import ALL, cells_of, trajectories
 
 
 @pytest.mark.parametrize(("shown", "channels"), [(1, 1), (2, 3), (3, 5), (0, 2)])
@@ -117,7 +117,7 @@ def numbered(frames, side):
 
 def test_samples_are_all_pixels_while_there_are_few(tmp_path):
     cells = cells_of(numbered(16, 64), tmp_path)
-    assert 16 * 64 * 64 == module.MOST_SAMPLES
+    assert module.MOST_SAMPLES == 16 * 64 * 64
     assert np.array_equal(cells.samples(cells.columns[0])[0], np.arange(2**16))
     cells.close()
 

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_visualization.synthetic_clips import agrees, clip_of, picture, quantiles, trajectories
 
 from spinlock.visualization.aggregates import EnsembleFrame, aggregates
 from spinlock.visualization.colour import lookup_table
 from spinlock.visualization.scales import COLOUR_MODES, NORMALIZATIONS, ColourStyle
+from test_visualization.synthetic_clips import agrees, clip_of, picture, quantiles, trajectories
 
 NAMES = ("mean", "envelope", "entropy")
 VIRIDIS = lookup_table("viridis")
@@ -115,6 +115,21 @@ def test_overlays_share_luminance_as_fields_do_and_components_never(tmp_path, mo
     assert components[0] is not components[1]
 
 
+def test_components_are_red_green_and_blue_about_a_medium_grey(tmp_path):
+    states = operators()[0]
+    maps, previous = [], None
+    for frame in states:
+        ensemble = EnsembleFrame.of(frame, previous=previous)
+        assert ensemble is not None
+        previous = aggregates["pca"](ensemble)
+        maps.append(previous.double().numpy())
+    largest = np.quantile(np.abs(np.stack(maps)), 0.99)
+    with clip_of([states], tmp_path, ("pca",)) as clip:
+        for number, component in itertools.product(range(3), range(3)):
+            found = picture(clip, number, 0, 2)[..., component, None].repeat(3, axis=2)
+            assert agrees(found, 0.5 + 0.5 * maps[number][component] / largest, GREYS)
+
+
 def test_bounds_come_from_evenly_spread_pixels_where_a_clip_is_long(tmp_path):
     states = trajectories(40, 1, 1, 64)
     with clip_of([states], tmp_path, shown=1) as clip:
@@ -217,8 +232,7 @@ def test_normalized_fields_have_known_colours(tmp_path, normalization, mode):
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_normalized_pictures_do_not_depend_on_the_units_of_an_operator(tmp_path, normalization, channels):
     states = operators(channels=channels)
-    unit_scale = 2.0 ** torch.arange(float(channels))[:, None, None] * 4.0
-    other = [states[0], states[1] * unit_scale - 3.0]
+    other = [states[0] * 2.0 ** torch.arange(6.0, 6.0 + channels)[:, None, None] - 3.0, states[1]]
     found = []
     for operators_shown in (states, other):
         with clip_of(operators_shown, tmp_path, colours=ColourStyle("global", normalization)) as clip:
@@ -269,6 +283,16 @@ def test_an_end_that_is_not_given_is_a_quantile(tmp_path, low, high, bounds):
         assert clip.paints[0][0].bounds == pytest.approx(tuple(expected))
 
 
+def test_given_ends_are_the_overlay_s_too_while_fields_keep_their_unit(tmp_path):
+    states = operators()[0]
+    automatic = quantiles(states.double().mean(dim=1).float().numpy())
+    for normalization in NORMALIZATIONS:
+        style = ColourStyle("per-operator", normalization, -0.5, 0.75)
+        with clip_of([states], tmp_path, ("overlay",), colours=style) as clip:
+            expected = (-0.5, 0.75) if normalization == "none" else automatic
+            assert clip.paints[0][2].bounds == pytest.approx(expected)
+
+
 def test_an_end_beyond_the_other_moves_it_along(tmp_path):
     states = trajectories(2, 1, 1, 16).clamp(-2.0, 2.0)
     for style, colour in ((ColourStyle(low=50.0), VIRIDIS[0]), (ColourStyle(high=-50.0), VIRIDIS[255])):
@@ -296,7 +320,9 @@ def test_every_option_changes_fields_and_only_the_mode_changes_heatmaps(tmp_path
     for style in (ColourStyle(), OPTIONS[option]):
         with clip_of(operators(channels=channels), tmp_path, NAMES, colours=style) as clip:
             found.append([[picture(clip, 1, row, column) for column in range(5)] for row in range(2)])
-    same = [[np.array_equal(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*found, strict=True)]
+    same = [
+        [np.array_equal(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*found, strict=True)
+    ]
     assert (not all(same[0][:3])) == (option != "colormap" or channels == 1)
     assert all(same[0][3:] + same[1][3:]) == (option != "global")
 
@@ -318,7 +344,7 @@ def test_normalization_without_shown_realizations_takes_the_mean(tmp_path):
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_a_constant_clip_has_the_colour_in_the_middle(tmp_path, mode, normalization, channels):
-    states = torch.full((2, 3, channels, 8, 8), 7.0)
+    states = torch.full((3, 3, channels, 7, 7), 0.1)
     with clip_of([states], tmp_path, NAMES, colours=ColourStyle(mode, normalization)) as clip:
         found = picture(clip, 1, 0, 0).reshape(-1, 3)
         heats = [picture(clip, 1, 0, column) for column in (3, 4)]

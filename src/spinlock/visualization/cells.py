@@ -106,7 +106,9 @@ class Cells:
         self._spool = Spool(folder, (columns[-1].maps.stop, *self.size), frames)
         pixels = self.size[0] * self.size[1]
         self._stride = _sample_stride(frames * pixels, pixels)
-        self._samples: list[NDArray[np.float32]] = []
+        count = -(-frames * pixels // self._stride)
+        # one array from the start: small ones kept between large temporaries would fragment the heap
+        self._samples, self._sampled = np.empty((columns[-1].maps.stop, count), np.float32), 0
         self._previous: dict[int, Tensor] = {}
 
     def add(
@@ -128,8 +130,9 @@ class Cells:
         kept = self._at_kept_size(torch.cat(maps))
         self._spool.write(number, kept)
         flat = kept.reshape(len(kept), -1)
-        first = -number * flat.shape[1] % self._stride
-        self._samples.append(flat[:, first :: self._stride].copy())
+        sample = flat[:, -number * flat.shape[1] % self._stride :: self._stride]
+        self._samples[:, self._sampled : self._sampled + sample.shape[1]] = sample
+        self._sampled += sample.shape[1]
 
     def _aggregate(
         self,
@@ -163,7 +166,7 @@ class Cells:
 
     def samples(self, column: Column) -> NDArray[np.float32]:
         """Return evenly spread pixels of a column's maps over the clip [d, n], the finite ones."""
-        found = np.concatenate([sample[column.maps] for sample in self._samples], axis=1)
+        found = self._samples[column.maps, : self._sampled]
         return found[:, np.isfinite(found).all(axis=0)]
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """A clip: the frames of a sheet of operators, coloured by scales over all of them, made one at a time."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,14 @@ class Clip:
         return len(self._times)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames, RGB bytes [height, width, 3]."""
-        return (self.frame(number) for number in range(len(self)))
+        """Yield the frames, RGB bytes [height, width, 3]; a thread draws one while the last is in use."""
+        with ThreadPoolExecutor(1, thread_name_prefix="spinlock") as pool:
+            ahead = pool.submit(self.frame, 0)
+            for number in range(1, len(self) + 1):
+                frame = ahead.result()
+                if number < len(self):
+                    ahead = pool.submit(self.frame, number)
+                yield frame
 
     def frame(self, number: int) -> NDArray[np.uint8]:
         """Return one frame, RGB bytes [height, width, 3]."""

@@ -192,8 +192,8 @@ def end_texts(low: float, high: float) -> tuple[str, str]:
     """
     digits = 4
     if low < high:
-        digits = 2 + int(np.clip(np.log10(max(abs(low), abs(high)) / (high - low)), 0, 4))
-    low, high = (0.0 if 512 * abs(end) < high - low else end for end in (low, high))
+        digits = 2 + int(np.clip(np.log10(3.0 * max(abs(low), abs(high)) / (high - low)), 0, 4))
+    low, high = (0.0 if 512 * abs(end) <= high - low else end for end in (low, high))
     return _number_text(low, digits), _number_text(high, digits)
 
 
