@@ -1,6 +1,8 @@
 """Videos decoded again: frames, times, sizes, colours, for every suffix and encoder."""
 
+import struct
 import weakref
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -87,6 +89,14 @@ def test_h264_plays_everywhere_and_its_index_comes_first(tmp_path):
     assert read(path, ".mp4").facts["profile"] == "High"
     data = path.read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize(("count", "fps"), [(1, 30), (7, 30), (31, 24), (5, 7)])
+def test_the_length_in_the_index_of_an_mp4_is_exact(count, fps):
+    data, _ = encode_bytes(noise(count), SIZE, fps)
+    header = data.index(b"mvhd") + 4
+    ticks, length = struct.unpack(">II", data[header + 12 : header + 20])
+    assert Fraction(length, ticks) == Fraction(count, fps)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

@@ -19,11 +19,11 @@ class Codec:
 NVENC = Codec("h264_nvenc", options={"preset": "p5", "profile": "high", "rc": "vbr", "cq": "19"})
 
 # Measured on 60 sheets of 640 × 520 pixels, half of the cells noise: CPU time of a frame, its size, the PSNR
-# of its luma. ultrafast 5 ms, 76 KiB, 35.1 dB, but not High profile; superfast 7 ms, 47 KiB, 32.2 dB; veryfast
-# 11 ms, 44 KiB, 32.1 dB; faster 18 ms, 46 KiB, 33.6 dB; medium 33 ms, 49 KiB, 33.6 dB. Without noise:
-# superfast 5 ms, 13 KiB, 38.4 dB; veryfast 8 ms, 14 KiB, 39.4 dB; faster 12 ms, 14 KiB, 40.0 dB. With noise,
-# veryfast and crf 16 take 54 KiB for 33.4 dB, and crf 20 35 KiB for 30.8 dB.
-X264 = Codec("libx264", options={"crf": "18", "preset": "veryfast", "profile": "high"})
+# of its luma. ultrafast: 5 ms, 76 KiB, 35.1 dB, but not High profile; superfast: 7 ms, 47 KiB, 32.2 dB;
+# veryfast: 11 ms, 44 KiB, 32.1 dB; faster: 18 ms, 46 KiB, 33.6 dB; medium: 33 ms, 49 KiB, 33.6 dB. Without
+# noise superfast: 5 ms, 13 KiB, 38.4 dB; veryfast: 8 ms, 14 KiB, 39.4 dB; faster: 12 ms, 14 KiB, 40.0 dB.
+# With noise, veryfast and crf 16: 54 KiB, 33.4 dB; crf 20: 35 KiB, 30.8 dB.
+X264 = Codec("libx264", options={"crf": "18", "preset": "superfast", "profile": "high"})
 
 # On the same noisy sheets: 8 takes 39 ms, 48 KiB, 33.8 dB; 10 takes 17 ms, 59 KiB, 32.3 dB.
 SVT_AV1 = Codec("libsvtav1", options={"crf": "28", "preset": "8"})
