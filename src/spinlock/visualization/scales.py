@@ -77,8 +77,9 @@ class _Cell:
 def fit_colours(rows: Sequence[Cells], style: ColourStyle) -> list[list[Paint]]:
     """Return the paint of every cell, by row and column."""
     cells = [
-        _Cell(number, place, row, column, *_normalization(row, style.normalization))
+        _Cell(number, place, row, column, shift, factor)
         for number, row in enumerate(rows)
+        for shift, factor in [_normalization(row, style.normalization)]
         for place, column in enumerate(row.columns)
     ]
     paints: dict[tuple[int, int], Paint] = {}
@@ -123,14 +124,13 @@ def _normalization(row: Cells, normalization: Normalization) -> tuple[Values, Va
     """Return shift and factor of every channel of an operator's fields."""
     fields = [column for column in row.columns if column.kind == "field"]
     shown = [column for column in fields if column.aggregate is None] or fields
-    samples = [row.samples(column).astype(np.float64) for column in shown]
-    if normalization == "none" or not any(values.size for values in samples):
-        return np.zeros_like(row.low), np.ones_like(row.low)
+    shift, spread = np.zeros_like(row.low), np.ones_like(row.low)
     if normalization == "minmax":
         shift, spread = row.low, row.high - row.low
-    else:
-        values = np.concatenate(samples, axis=1)
-        shift, spread = values.mean(axis=1), values.std(axis=1)
+    elif normalization == "zscore" and shown:
+        values = np.concatenate([row.samples(column) for column in shown], axis=1).astype(np.float64)
+        if values.size:
+            shift, spread = values.mean(axis=1), values.std(axis=1)
     return shift, np.where(spread > 0, 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
 
 
