@@ -38,7 +38,7 @@ from spinlock.keys import Key, Purpose
 from spinlock.numerics.random import normals_from_words, random_words
 from spinlock.numerics.threads import single_thread
 from spinlock.visualization.aggregates import DEFAULT_AGGREGATES, Aggregate, EnsembleFrame, aggregates
-from spinlock.visualization.cells import Cells, columns_of
+from spinlock.visualization.cells import Cells, ChannelStatistics, columns_of
 from spinlock.visualization.clip import Clip
 from spinlock.visualization.encoders import VideoWriter, choose_encoder
 from spinlock.visualization.scales import ColourStyle
@@ -93,19 +93,25 @@ def rolled_out(states: torch.Tensor, folder: Path) -> Ensemble:
     spool = Spool(folder, tuple(states.shape[2:]), frames * members)
     for number, state in enumerate(states.flatten(0, 1)):
         spool.write(number, state.numpy())
-    low, high = states.amin(dim=(0, 1, 3, 4)), states.amax(dim=(0, 1, 3, 4))
-    return Ensemble(range(frames), np.full(members, frames), (low, high), states.device, spool)
+    channels = states.transpose(0, 2).flatten(1).double()
+    known = ChannelStatistics(
+        *(values.numpy() for values in (*torch.aminmax(channels, dim=1), channels.mean(1), channels.std(1)))
+    )
+    settled = np.ones((frames, members), dtype=bool)
+    return Ensemble(range(frames), np.full(members, frames), known, settled, states.device, spool)
 
 
 def cells_of(ensemble: Ensemble, folder: Path) -> Cells:
     """Return the cells of one operator for all frames."""
     frames = len(ensemble.times)
     columns = columns_of(SHOWN, DEFAULT_AGGREGATES, CHANNELS)
-    cells = Cells(columns, frames, ensemble.grid, (CELL, CELL), ensemble.bounds, folder)
+    known = ensemble.statistics
+    low, high = torch.from_numpy(known.low), torch.from_numpy(known.high)
+    cells = Cells(columns, frames, ensemble.grid, (CELL, CELL), known, folder)
     with single_thread(), torch.inference_mode():
         for number in range(frames):
             states = ensemble.frame(number)
-            cells.add(number, states[:SHOWN], EnsembleFrame.of(states, *ensemble.bounds))
+            cells.add(number, states[:SHOWN], EnsembleFrame.of(states, low, high))
     return cells
 
 

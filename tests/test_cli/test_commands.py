@@ -340,8 +340,15 @@ def test_ctrl_c_before_anything_runs_is_130(command, config, monkeypatch):
 def test_a_signal_ends_generate_with_130_and_words_on_how_to_go_on(command, config, plain, tmp_path, number):
     words = ("generate", "--config", config, "--output", tmp_path / "a.h5")
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    rows = []
+
+    def advance(_):
+        rows.append(1)
+        if len(rows) > 1:  # the shard of the first row is finished
+            signal.raise_signal(number)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spinlock.cli.progress.Progress.advance", lambda _: signal.raise_signal(number))
+        patch.setattr("spinlock.cli.progress.Progress.advance", advance)
         code, out, err = command(*words)
     assert (code, out) == (130, "")
     assert "a.h5 was complete; every finished shard is kept. Run the same command again to go on" in err

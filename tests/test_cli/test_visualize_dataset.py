@@ -2,13 +2,15 @@
 
 import json
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import av
 import pytest
 
 import tiny
-from spinlock.cli.program import run
+from spinlock.cli.program import build_parser, run
+from spinlock.dataset.render_options import RenderOptions
 
 SETTINGS = {
     "parameter_space.operator.grid_size.choices": [16],
@@ -71,6 +73,27 @@ def test_the_short_commands_run(dataset: Path, tmp_path: Path, words: str) -> No
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 500
         assert container.streams.video[0].average_rate == 30
+
+
+def test_negative_numbers_are_values(dataset: Path, tmp_path: Path) -> None:
+    words = "visualize-dataset --dataset D --output a.gif --steps 1 --quiet --clamp-min -1e-3 --clamp-max .5"
+    assert spinlock(words, dataset, tmp_path) == 0
+
+
+def test_an_empty_output_is_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spinlock("visualize-dataset --dataset D --output ''", dataset, tmp_path) == 2
+    assert "--output is empty" in capsys.readouterr().err
+
+
+def test_the_defaults_and_choices_of_the_command_are_those_of_the_function() -> None:
+    parser = build_parser("visualize-dataset")
+    given = vars(parser.parse_args(["visualize-dataset", "--dataset", "D", "--output", "o"]))
+    for option in fields(RenderOptions):
+        value = given[option.name]
+        expected = "64x64" if option.name == "size" else option.default
+        assert (tuple(value) if isinstance(value, list) else value) == expected, option.name
 
 
 def test_json_tells_what_was_made(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,10 +90,46 @@ def test_realizations_without_noise_are_all_told(tmp_path: Path) -> None:
 def test_bounds_are_those_of_what_is_shown(everything: Path, tmp_path: Path) -> None:
     for row in (0, 5, 7):
         ensemble = rolled(everything, row, range(0, 18, 2), tmp_path, 2)
-        low, high = ensemble.bounds
-        shown = frames(ensemble)
-        assert np.array_equal(low.numpy(), np.nanmin(shown, axis=(0, 1, 3, 4)))
-        assert np.array_equal(high.numpy(), np.nanmax(shown, axis=(0, 1, 3, 4)))
+        known, settled = ensemble.statistics, ensemble.settled
+        shown = frames(ensemble).astype(np.float64)
+        shown[~settled.T] = np.nan
+        over = (0, 1, 3, 4)
+        assert np.array_equal(known.low, np.nanmin(shown, axis=over))
+        assert np.array_equal(known.high, np.nanmax(shown, axis=over))
+        assert known.mean == pytest.approx(np.nanmean(shown, axis=over), abs=1e-12)
+        assert known.deviation == pytest.approx(np.nanstd(shown, axis=over), rel=1e-9)
+        if row != 5:
+            continue
+        assert settled[0].all()
+
+
+EXPLOSIVE = {
+    "parameter_space.architecture": {
+        "gain": {"type": "choice", "choices": [6.0]},
+        "normalization": {"type": "choice", "choices": ["none"]},
+    },
+    "simulation.num_realizations": 3,
+}
+
+
+def test_what_runs_away_before_it_diverges_is_left_out_of_the_statistics(tmp_path: Path) -> None:
+    path = tiny.generate(tmp_path / "e.h5", tiny.PLAIN, EXPLOSIVE)
+    ensemble = rolled(path, 0, range(40), tmp_path)
+    assert (ensemble.finite_steps < 40).all()
+    shown = frames(ensemble).astype(np.float64)
+    limit = 100.0 * np.sqrt(np.mean(shown[0, 0] ** 2))
+    largest = np.abs(shown).max(axis=(2, 3, 4))
+    with np.errstate(invalid="ignore"):
+        assert np.array_equal(ensemble.settled, (largest <= limit).T)
+    assert np.nanmax(largest) > 1e5  # without the rule this would be the scale of the clip
+    assert max(ensemble.statistics.high.max(), -ensemble.statistics.low.min()) <= limit
+    telling = [ensemble.is_telling(k) for k in range(40)]
+    assert telling[0]
+    assert not all(telling)
+    # up to the last finite frame nothing has diverged yet: a growing run is shown as it is
+    whole = rolled(path, 0, range(int(ensemble.finite_steps.min())), tmp_path)
+    whole.close()
+    assert whole.settled.all()
 
 
 @pytest.mark.parametrize("field", ["inputs", "outputs"])

@@ -151,6 +151,7 @@ WRONG = [
     ({"device": "gpu"}, {}, "must be cpu, cuda"),
     ({}, {"fps": 0}, "--fps 0"),
     ({}, {"format": "film"}, "--format"),
+    ({}, {"fps": 12.5}, "--fps 12.5"),
     ({}, {"output": "a.avi"}, ".mp4, .webm, .gif, .webp"),
 ]
 
@@ -192,6 +193,37 @@ def test_pictures_never_replace_what_is_not_pictures(everything: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("no_rollout")
+def test_a_dataset_is_never_replaced_by_its_video(everything: Path, tmp_path: Path) -> None:
+    named = tmp_path / "named.mp4"
+    named.write_bytes(everything.read_bytes())
+    for source, output in ((named, named), (everything, named), (named, tmp_path)):
+        with pytest.raises(UsageError, match="is a dataset, not a video"):
+            render_dataset(source, output, RenderOptions(**SMALL))
+    assert named.read_bytes() == everything.read_bytes()
+
+
+def test_what_a_link_leads_to_is_written(everything: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.gif").symlink_to(tmp_path / "target.gif")
+    (tmp_path / "target.gif").write_bytes(b"older")
+    with tiny.unchecked_shapes():
+        render_dataset(everything, tmp_path / "link.gif", RenderOptions(**{**SMALL, "steps": 1}))
+    assert (tmp_path / "link.gif").is_symlink()
+    assert (tmp_path / "target.gif").read_bytes().startswith(b"GIF89a")
+
+
+@pytest.mark.usefixtures("no_rollout")
+def test_sizes_and_names_that_only_the_layout_knows_are_refused_before_any_rollout(
+    everything: Path, tmp_path: Path
+) -> None:
+    flat = {**SMALL, "size": (1, 8000), "n_operators": 12, "aggregates": ("mean", "pca", "ssim")}
+    with pytest.raises(UsageError, match=r"no encoder makes a \.webp"):
+        render_dataset(everything, tmp_path / "a.webp", RenderOptions(**flat))
+    with pytest.raises(UsageError, match="too long a name"):
+        render_dataset(everything, tmp_path / f"{'a' * 215}.mp4", RenderOptions(**SMALL), format="frames")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_rollout")
 def test_an_incomplete_dataset_is_refused(everything: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.h5"
     cut.write_bytes(everything.read_bytes()[:5000])
@@ -226,8 +258,26 @@ def test_an_older_file_outlives_a_clip_that_fails(
     monkeypatch.setattr(render.Clip, "frame", failing)
     with tiny.unchecked_shapes(), pytest.raises(SpinlockError):
         render_dataset(everything, output, RenderOptions(**SMALL), format="both")
+    with tiny.unchecked_shapes(), pytest.raises(SpinlockError):
+        render_dataset(everything, tmp_path / "new" / "folder" / "a.mp4", RenderOptions(**SMALL))
     assert output.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_video_that_cannot_be_finished_leaves_the_older_frames(
+    everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tiny.unchecked_shapes():
+        render_dataset(everything, tmp_path, RenderOptions(**{**SMALL, "steps": 1}), format="both")
+    older = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+
+    def failing(_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(render.VideoWriter, "finish", failing)
+    with tiny.unchecked_shapes(), pytest.raises(StorageError, match="the disk is full"):
+        render_dataset(everything, tmp_path, RenderOptions(**SMALL), format="both")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == older
 
 
 def test_an_error_in_one_row_ends_the_others_and_leaves_nothing(
@@ -253,8 +303,16 @@ def test_a_row_can_be_animated_and_plotted(everything: Path, tmp_path: Path) -> 
         figure = dataset.plot(4)
         with pytest.raises(IndexError):
             dataset.plot(12)
-        with pytest.raises(UsageError):
+        with pytest.raises(IndexError):
             dataset.animate(12)
+        with pytest.raises(UsageError, match="no row is given"):
+            dataset.animate([])
+        for wrong in ({"n_operators": 3}, {"step": 3}, {"steps": 3.0}, {"size": 64}, {"aggregates": "mean"}):
+            with pytest.raises(UsageError):
+                dataset.animate(4, **wrong)
+        with pytest.raises(UsageError, match="--fps"):
+            dataset.animate(4, fps=12.5)
+        assert dataset.animate(np.int64(4), steps=1, size=(16, 16)).frames == 1
     assert animation._repr_html_().startswith("<video controls")
     animation.save(tmp_path / "a.mp4")
     assert len(decoded(tmp_path / "a.mp4")) == 5

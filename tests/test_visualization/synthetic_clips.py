@@ -12,7 +12,7 @@ from torch import Tensor
 from spinlock.keys import Key
 from spinlock.numerics.random import SampleKeys
 from spinlock.visualization.aggregates import EnsembleFrame
-from spinlock.visualization.cells import Cells, columns_of
+from spinlock.visualization.cells import Cells, ChannelStatistics, columns_of
 from spinlock.visualization.clip import Clip
 from spinlock.visualization.scales import ColourStyle
 from spinlock.visualization.sheet import SheetStyle
@@ -35,12 +35,22 @@ def limits(states: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(low > high, 0.0, low), torch.where(low > high, 0.0, high)
 
 
+def statistics_of(states: Tensor, bounds: tuple[Tensor, Tensor]) -> ChannelStatistics:
+    """Return the statistics of each channel of states [T, M, C, g, g]; 0 where nothing is finite."""
+    flat = states.transpose(0, 2).flatten(1).double().numpy()
+    finite = [channel[np.isfinite(channel)] for channel in flat]
+    mean = np.array([channel.mean() if channel.size else 0.0 for channel in finite])
+    deviation = np.array([channel.std() if channel.size else 0.0 for channel in finite])
+    return ChannelStatistics(*(end.double().numpy() for end in bounds), mean, deviation)
+
+
 def cells_of(states: Tensor, folder: Path, names: Sequence[str] = (), shown=2, cell=None) -> Cells:
     """Return the cells of states [T, M, C, g, g]; as large as the grid unless a size is given."""
     frames, _, channels, grid, _ = states.shape
     shown = min(shown, states.shape[1])
     bounds = limits(states)
-    cells = Cells(columns_of(shown, names, channels), frames, grid, cell or (grid, grid), bounds, folder)
+    known = statistics_of(states, bounds)
+    cells = Cells(columns_of(shown, names, channels), frames, grid, cell or (grid, grid), known, folder)
     for number, frame in enumerate(states):
         cells.add(number, frame[:shown], EnsembleFrame.of(frame, *bounds))
     return cells

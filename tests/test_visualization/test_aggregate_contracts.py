@@ -56,7 +56,6 @@ def test_the_catalogue_holds_the_nine_aggregates_and_the_defaults():
     assert tuple(aggregates) == NAMES
     assert DEFAULT_AGGREGATES == ("mean", "envelope", "entropy")
     assert {entry.name for entry in aggregates.entries() if entry.permutable} == set(PERMUTABLE)
-    assert {entry.name for entry in aggregates.entries() if entry.needs_range} == {"entropy", "ssim"}
     assert {e.name: e.colormap for e in aggregates.entries() if e.kind == "heatmap"} == HEATMAPS
     kinds = {entry.name: entry.kind for entry in aggregates.entries() if entry.kind != "heatmap"}
     assert kinds == {"mean": "field", "overlay": "overlay", "pca": "components"}
@@ -238,7 +237,20 @@ def test_realizations_that_are_not_finite_are_left_out(name, broken):
     assert frame.members == (0, 2, 4)
     kept = fields[[0, 2, 4]]
     low, high = kept.amin(dim=(0, 2, 3)), kept.amax(dim=(0, 2, 3))
-    assert torch.equal(aggregates[name](frame), aggregates[name](EnsembleFrame(kept, (0, 2, 4), low, high)))
+    assert torch.equal(
+        aggregates[name](frame), aggregates[name](EnsembleFrame(kept, (0, 2, 4), low, high, size=5))
+    )
+
+
+def test_bins_of_the_entropy_stay_when_realizations_diverge():
+    fields = ensemble(10, 1)
+    low, high = fields.amin(dim=(0, 2, 3)), fields.amax(dim=(0, 2, 3))
+    alone = EnsembleFrame(fields[:8], tuple(range(8)), low, high)
+    fields[8:] = math.nan
+    among = EnsembleFrame.of(fields, low, high)
+    assert among is not None
+    counts = {float(aggregates["entropy"](frame).max()) for frame in (alone, among)}
+    assert len(counts) == 2  # 4 bins for 8 realizations, 5 for the 8 of 10
 
 
 def test_without_a_finite_realization_there_is_no_frame():

@@ -142,7 +142,7 @@ def test_samples_visit_rows_columns_and_frames_evenly(tmp_path, monkeypatch, fra
 
 @given(st.integers(1, 10**8), st.integers(1, 300), st.integers(1, 300))
 def test_strides_visit_every_pixel_before_they_come_back(positions, height, width):
-    stride = module._sample_stride(positions, height * width)
+    stride = module._sample_stride(positions, height * width, module.MOST_SAMPLES)
     assert np.gcd(stride, height * width) == 1
     assert positions / stride <= module.MOST_SAMPLES
     assert stride == 1 or positions > module.MOST_SAMPLES

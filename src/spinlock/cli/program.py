@@ -34,8 +34,16 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 failed or found invalid, 2 bad usage or configuration, 130 interrupted"""
 
 
+NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
+"""A value, not an option; by itself argparse knows none with an exponent."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that names the near miss of an unknown option, command or choice."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = NEGATIVE_NUMBER
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Refuse unknown options first: argparse would name a missing option before a misspelt one."""

@@ -66,12 +66,18 @@ def render_extraction(summary: Mapping[str, Any]) -> str:
     return f"{summary['path']} has its features\n{table(rows)}"
 
 
+def shortened(numbers: Sequence[int], most: int = 20) -> str:
+    """Return numbers in a line, the first ones where there are many."""
+    rest = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return ", ".join(map(str, numbers[:most])) + rest
+
+
 def render_clip(summary: Mapping[str, Any]) -> str:
     """Return the summary of a finished clip."""
     passed = "; ".join(f"{name} passed over: {why}" for name, why in summary["passed_over"].items())
     rows = [
         ("frames", f"{summary['count']} of {summary['width']} × {summary['height']} pixels"),
-        ("operators", ", ".join(map(str, summary["operators"]))),
+        ("operators", shortened(summary["operators"])),
     ]
     if summary["video"]:
         seconds = duration(summary["count"] / summary["fps"])

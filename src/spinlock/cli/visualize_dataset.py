@@ -9,8 +9,9 @@ DESCRIPTION = """Render rows of a complete dataset: a line for each operator, a 
 realization and for each aggregate of the ensemble.
 
 The dataset's own operators are rolled out again, with the same weights and the same noise: frame t is the
-stored frame t, and a longer rollout continues it. Colour scales hold for the whole clip. A file suffix in
---output names the video (.mp4, .webm, .gif, .webp); a folder gets <dataset>.mp4 and frames/."""
+stored frame t (before rounding to the storage precision), and a longer rollout continues it. Colour scales
+hold for the whole clip. A file suffix in --output names the video (.mp4, .webm, .gif, .webp), and pictures
+beside x.mp4 go to x_frames/; a folder gets <dataset>.mp4 and frames/."""
 
 EXAMPLES = """examples:
   spinlock visualize-dataset --dataset datasets/test_100.h5 --output evolution.mp4

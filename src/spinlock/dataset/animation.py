@@ -3,11 +3,12 @@
 import base64
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinlock.errors import UsageError
+from spinlock.registry import unknown_name
 
 if TYPE_CHECKING:
     from spinlock.dataset.open import Dataset
@@ -69,8 +70,14 @@ class Animation:
 
 def animate(dataset: "Dataset", rows: Sequence[int], fps: int, options: "RenderOptions") -> Animation:
     """Return an animation of some rows; arguments as in `Dataset.animate`."""
-    from spinlock.dataset.clips import make_clip
-    from spinlock.visualization.encoders import encode_bytes
+    from spinlock.dataset.clips import least_size, make_clip
+    from spinlock.dataset.render_options import check_rate
+    from spinlock.visualization.encoders import choose_encoder, encode_bytes
+
+    if not rows:
+        raise UsageError("no row is given; give one, or a list of them")
+    check_rate(fps)
+    choose_encoder(".mp4", least_size(dataset, rows, options), fps)
 
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(dataset, rows, options, Path(folder), _nothing)
@@ -85,8 +92,21 @@ def _nothing() -> None:
     """Do nothing after a frame."""
 
 
+CHOICE_OF_ROWS = ("operator_indices", "n_operators", "sampling_method", "seed")
+
+
 def options_of(given: dict[str, Any]) -> "RenderOptions":
-    """Return render options, those not given as in a notebook: 100 frames of larger cells."""
+    """Return render options, those not given as in a notebook: 100 frames of larger cells.
+
+    Raises
+    ------
+    UsageError
+        For an option that chooses rows, which are given.
+    """
     from spinlock.dataset.render_options import RenderOptions
 
+    known = {option.name for option in fields(RenderOptions)} - set(CHOICE_OF_ROWS)
+    for name in given:
+        if name not in known:
+            raise unknown_name("option", name, known)
     return RenderOptions(**{"steps": 100, "size": (128, 128), **given})

@@ -9,20 +9,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spinlock.dataset.ensembles import roll_out_row
+from spinlock.dataset.ensembles import Ensemble, roll_out_row
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.render_options import RenderOptions
+from spinlock.errors import UsageError
 from spinlock.execution.devices import pin_numerics, resolve_device
 from spinlock.execution.executors.choice import usable_cores
 from spinlock.numerics.threads import single_thread
 from spinlock.storage import require_space
 from spinlock.visualization.aggregates import EnsembleFrame
-from spinlock.visualization.cells import Cells, columns_of, kept_size
-from spinlock.visualization.clip import Clip
+from spinlock.visualization.cells import MOST_SAMPLES, Cells, Column, columns_of, kept_size
+from spinlock.visualization.clip import Clip, lay_out
+from spinlock.visualization.spool import SHOW_LESS
 
 SYMBOLS = {"alpha": "α"}
 
 Advance = Callable[[], None]
+
+MOST_PIXELS = 2**26
+"""Of one frame."""
+
+MOST_SAMPLES_OF_ROWS = 2**20
+"""Samples for colour bounds, a map of each row together."""
 
 
 def make_clip(
@@ -43,11 +51,17 @@ def make_clip(
     pin_numerics()
     device = rendering_device(dataset, options.device)
     workers = 1 if device.type == "cuda" else min(usable_cores(), len(rows))
-    require_space(folder, _scratch_bytes(dataset, rows, options, workers))
+    require_space(folder, _scratch_bytes(dataset, rows, options, workers), SHOW_LESS)
     stop = threading.Event()
 
     def labelled_cells(row: int) -> tuple[Cells, list[str]]:
-        return _row_cells(dataset, row, options, device, folder, stop, advance)
+        entering, _ = shown_realizations(dataset, options)
+        ensemble = roll_out_row(dataset, row, options.times, entering, device, folder, stop)
+        try:
+            label = row_label(dataset, row, ensemble.finite_steps, options.times)
+            return _cells(dataset, ensemble, options, folder, len(rows), stop, advance), label
+        finally:
+            ensemble.close()
 
     with ThreadPoolExecutor(workers, thread_name_prefix="spinlock") as pool:
         futures = [pool.submit(labelled_cells, row) for row in rows]
@@ -64,6 +78,72 @@ def make_clip(
             raise
     cells, labels = zip(*made, strict=True)
     return Clip(cells, labels, options.times, options.colours, options.style)
+
+
+def _cells(
+    dataset: Dataset,
+    ensemble: Ensemble,
+    options: RenderOptions,
+    folder: Path,
+    rows: int,
+    stop: threading.Event,
+    advance: Advance,
+) -> Cells:
+    """Return the cells of one of so many rows over the whole clip."""
+    columns, frames = shown_columns(dataset, options), len(options.times)
+    shown = sum(column.aggregate is None for column in columns)
+    samples = min(MOST_SAMPLES, max(1, MOST_SAMPLES_OF_ROWS // rows))
+    known = ensemble.statistics
+    low, high = torch.from_numpy(known.low), torch.from_numpy(known.high)
+    cells = Cells(columns, frames, ensemble.grid, options.size, known, folder, samples)
+    with single_thread(), torch.inference_mode():
+        for number in range(frames):
+            if stop.is_set():
+                break
+            states = ensemble.frame(number)
+            counted = [
+                *ensemble.settled[number, :shown],
+                *[ensemble.is_telling(number)] * len(options.aggregates),
+            ]
+            cells.add(number, states[:shown], EnsembleFrame.of(states, low, high), counted)
+            advance()
+    return cells
+
+
+def least_size(dataset: Dataset, rows: Sequence[int], options: RenderOptions) -> tuple[int, int]:
+    """Return the height of a frame, and a width that it has at least, before anything is rolled out.
+
+    Raises
+    ------
+    UsageError
+        Where that is more than can be drawn.
+    """
+    check_pixels(len(rows), dataset, options)
+    labels = [row_label(dataset, row) for row in rows]
+    columns = shown_columns(dataset, options)
+    size = lay_out(columns, labels, options.times[-1], options.color_norm_mode, options.style).size
+    _refuse_more_than_can_be_drawn(*size)
+    return size
+
+
+def check_pixels(rows: int, dataset: Dataset, options: RenderOptions) -> None:
+    """Raise `UsageError` where the cells alone are more than can be drawn."""
+    columns = len(shown_columns(dataset, options))
+    _refuse_more_than_can_be_drawn(rows * options.size[0], columns * options.size[1])
+
+
+def _refuse_more_than_can_be_drawn(height: int, width: int) -> None:
+    if height * width > MOST_PIXELS:
+        raise UsageError(
+            f"a frame would have at least {width} × {height} pixels, and {MOST_PIXELS:,} in all can be "
+            "drawn: take fewer --n-operators, or a smaller --size"
+        )
+
+
+def shown_columns(dataset: Dataset, options: RenderOptions) -> tuple[Column, ...]:
+    """Return the columns of a clip."""
+    _, shown = shown_realizations(dataset, options)
+    return columns_of(shown, options.aggregates, dataset.config.simulation.num_channels)
 
 
 def rendering_device(dataset: Dataset, name: str) -> torch.device:
@@ -88,54 +168,30 @@ def shown_realizations(dataset: Dataset, options: RenderOptions) -> tuple[int, i
     return entering, min(options.display_realizations, entering)
 
 
-def _row_cells(
-    dataset: Dataset,
-    row: int,
-    options: RenderOptions,
-    device: torch.device,
-    folder: Path,
-    stop: threading.Event,
-    advance: Advance,
-) -> tuple[Cells, list[str]]:
-    """Return the cells of a row over the whole clip, and its label."""
-    entering, shown = shown_realizations(dataset, options)
-    ensemble = roll_out_row(dataset, row, options.times, entering, device, folder, stop)
-    try:
-        columns = columns_of(shown, options.aggregates, dataset.config.simulation.num_channels)
-        cells = Cells(columns, len(options.times), ensemble.grid, options.size, ensemble.bounds, folder)
-        with single_thread(), torch.inference_mode():
-            for number in range(len(options.times)):
-                if stop.is_set():
-                    break
-                states = ensemble.frame(number)
-                cells.add(number, states[:shown], EnsembleFrame.of(states, *ensemble.bounds))
-                advance()
-        return cells, row_label(dataset, row, ensemble.finite_steps, options.times)
-    finally:
-        ensemble.close()
-
-
-def row_label(dataset: Dataset, row: int, finite_steps: np.ndarray, times: range) -> list[str]:
-    """Return the lines that say what an operator is, its name first."""
+def row_label(
+    dataset: Dataset, row: int, finite_steps: np.ndarray | None = None, times: range = range(1)
+) -> list[str]:
+    """Return the lines that say what an operator is, its name first: its dynamics, or when it diverges."""
     draw = dataset.draw(row)
     constant = "".join(
         f" {SYMBOLS.get(name, name)} {value:.3g}" for name, value in draw.policy.constants.items()
     )
-    lines = [
-        f"#{row} {dataset.metadata['dynamics'][row]}",
+    fate = dataset.metadata["dynamics"][row]
+    if finite_steps is not None and (finite_steps <= times[-1]).any():
+        fate = f"diverges at t = {int(finite_steps.min())}"
+    return [
+        f"#{row} {fate}",
         f"{draw.policy.name}{constant}",
         f"{draw.grid_size}², noise {draw.noise.regime}",
+        draw.ic_label,
     ]
-    if (finite_steps <= times[-1]).any():
-        lines.append(f"diverges at t = {int(finite_steps.min())}")
-    return [*lines, draw.ic_label]
 
 
 def _scratch_bytes(dataset: Dataset, rows: Sequence[int], options: RenderOptions, workers: int) -> int:
     """Return the greatest size of all scratch files together."""
     simulation = dataset.config.simulation
-    entering, shown = shown_realizations(dataset, options)
-    maps = columns_of(shown, options.aggregates, simulation.num_channels)[-1].maps.stop
+    entering, _ = shown_realizations(dataset, options)
+    maps = shown_columns(dataset, options)[-1].maps.stop
     grids = sorted((dataset.draw(row).grid_size for row in rows), reverse=True)
     states = sum(entering * simulation.num_channels * grid**2 for grid in grids[:workers])
     kept = sum(maps * int(np.prod(kept_size(grid, options.size))) for grid in grids)

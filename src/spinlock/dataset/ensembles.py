@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spinlock.dataset.open import Dataset
@@ -13,7 +14,12 @@ from spinlock.dataset.replay import field_faults
 from spinlock.errors import InterruptedRunError, StorageError
 from spinlock.execution.simulate import Sampled, simulate
 from spinlock.operators import operator_digest
+from spinlock.visualization.cells import ChannelStatistics
 from spinlock.visualization.spool import Spool
+
+RUNAWAY = 100.0
+"""A realization that diverges within the clip runs away where |x| exceeds so many times the rms of frame 0:
+a few such frames would leave no colours for all the others."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,17 @@ class Ensemble:
     times
         The time steps of its frames, ascending.
     finite_steps
-        Finite time steps of each realization, counted from 0.
-    bounds
-        Least and greatest value of each channel over all frames and realizations, two times [C].
+        How many time steps each realization is finite for, frame 0 included.
+    statistics
+        Of each channel over all frames and realizations, those that run away left out.
+    settled
+        The frames [F, M] of realizations that are finite and do not run away.
     """
 
     times: range
     finite_steps: np.ndarray
-    bounds: tuple[Tensor, Tensor]
+    statistics: ChannelStatistics
+    settled: NDArray[np.bool_]
     device: torch.device
     _spool: Spool
 
@@ -48,9 +57,56 @@ class Ensemble:
         states[torch.from_numpy(self.finite_steps <= self.times[number])] = float("nan")
         return states.to(self.device)
 
+    def is_telling(self, number: int) -> bool:
+        """Return whether no realization runs away in frame ``number``."""
+        finite = self.finite_steps > self.times[number]
+        return bool(self.settled[number][finite].all())
+
     def close(self) -> None:
         """Give the scratch space back."""
         self._spool.close()
+
+
+class _Recorder:
+    """Writes the shown frames of the first realizations to a scratch file, and gathers their statistics."""
+
+    def __init__(self, times: range, realizations: int, channels: int, grid: int, folder: Path) -> None:
+        self._times, self._realizations, self._pixels = times, realizations, grid**2
+        self.spool = Spool(folder, (channels, grid, grid), len(times) * realizations)
+        shape = len(times), realizations, channels
+        self._low, self._high = np.full(shape, np.inf), np.full(shape, -np.inf)
+        self._sum, self._squares = np.zeros(shape), np.zeros(shape)
+
+    def see(self, realization: int, time: int, state: Tensor) -> None:
+        """Take note of a finite state [C, g, g]."""
+        if realization >= self._realizations or time not in self._times:
+            return
+        number = self._times.index(time)
+        self.spool.write(number * self._realizations + realization, state.cpu().numpy())
+        place, flat = (number, realization), state.flatten(1)
+        self._low[place], self._high[place] = (end.cpu().numpy() for end in torch.aminmax(flat, dim=1))
+        wide = flat.double()
+        self._sum[place], self._squares[place] = wide.sum(1).cpu().numpy(), wide.square().sum(1).cpu().numpy()
+
+    def settled(self, finite_steps: np.ndarray) -> NDArray[np.bool_]:
+        """Return the frames [F, M] of realizations that are finite and do not run away."""
+        finite = np.asarray(self._times)[:, None] < finite_steps
+        size = np.sqrt(self._squares[0, 0].sum() / (self._pixels * self._squares.shape[-1]))
+        largest = np.maximum(-self._low, self._high).max(axis=-1)
+        runaway = (finite_steps <= self._times[-1]) & (largest > RUNAWAY * size) & (size > 0)
+        return finite & ~runaway
+
+    def statistics(self, settled: NDArray[np.bool_]) -> ChannelStatistics:
+        """Return the statistics of the settled frames; frame 0 is always among them."""
+        count = self._pixels * np.count_nonzero(settled)
+        mean = self._sum[settled].sum(axis=0) / count
+        variance = self._squares[settled].sum(axis=0) / count - mean**2
+        return ChannelStatistics(
+            self._low[settled].min(axis=0),
+            self._high[settled].max(axis=0),
+            mean,
+            np.sqrt(np.maximum(variance, 0.0)),
+        )
 
 
 def roll_out_row(
@@ -62,10 +118,9 @@ def roll_out_row(
     folder: Path,
     stop: threading.Event,
 ) -> Ensemble:
-    """Return the rollout of a row at some time steps; ``stop`` ends it early.
+    """Return the rollout of a row at some time steps, of its first realizations; ``stop`` ends it early.
 
-    All realizations are run where they share statistics (batch normalization); else the first ones, whose
-    bits do not depend on the others.
+    All realizations are run, as they may share statistics.
 
     Raises
     ------
@@ -74,51 +129,31 @@ def roll_out_row(
     InterruptedRunError
         After ``stop``.
     """
-    plan, draw = dataset.plan, dataset.draw(row)
-    simulation = plan.config.simulation
-    channels, grid = simulation.num_channels, draw.grid_size
-    spool = Spool(folder, (channels, grid, grid), len(times) * realizations)
-    bounds = _Bounds(channels, device)
-
-    def keep(realization: int, time: int, state: Tensor) -> None:
-        if realization < realizations and time in times:
-            bounds.see(state)
-            spool.write(times.index(time) * realizations + realization, state.cpu().numpy())
+    draw, simulation = dataset.draw(row), dataset.config.simulation
+    recorder = _Recorder(times, realizations, simulation.num_channels, draw.grid_size, folder)
 
     def checkpoint() -> None:
         if stop.is_set():
             raise InterruptedRunError("interrupted")
 
-    stored = simulation.num_timesteps
     try:
         sample = simulate(
-            plan,
+            dataset.plan,
             draw,
             device,
-            keep=(stored,) if times[-1] >= stored else (),
+            keep=(simulation.num_timesteps,) if times[-1] >= simulation.num_timesteps else (),
             num_timesteps=max(1, times[-1]),
             classify=False,
             checkpoint=checkpoint,
-            on_frame=keep,
+            on_frame=recorder.see,
         )
         _check_equal(dataset, row, sample, device)
     except BaseException:
-        spool.close()
+        recorder.spool.close()
         raise
     finite_steps = sample.rollout.finite_steps[:realizations]
-    return Ensemble(times, finite_steps, (bounds.low, bounds.high), device, spool)
-
-
-class _Bounds:
-    """Least and greatest value of each channel of the states seen: frame 0 at least, which is finite."""
-
-    def __init__(self, channels: int, device: torch.device) -> None:
-        self.low = torch.full((channels,), float("inf"), device=device)
-        self.high = -self.low
-
-    def see(self, state: Tensor) -> None:
-        low, high = torch.aminmax(state.flatten(1), dim=1)
-        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+    settled = recorder.settled(finite_steps)
+    return Ensemble(times, finite_steps, recorder.statistics(settled), settled, device, recorder.spool)
 
 
 def _check_equal(dataset: Dataset, row: int, sample: Sampled, device: torch.device) -> None:

@@ -1,6 +1,7 @@
 """Open a dataset: rows as arrays, operators rebuilt, rollouts run again and further."""
 
 import json
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -347,14 +348,15 @@ class Dataset:
 
         Raises
         ------
+        IndexError
+            If there is no such row.
         UsageError
-            If there is no such row, or an option is not allowed.
+            If no row is given, or an option is not allowed.
         """
         from spinlock.dataset.animation import animate, options_of
-        from spinlock.dataset.selection import checked_rows
 
-        rows = checked_rows(self, [index] if isinstance(index, int) else index)
-        return animate(self, rows, fps, options_of(options))
+        rows = [*index] if isinstance(index, Iterable) else [index]
+        return animate(self, [self._row(operator.index(row)) for row in rows], fps, options_of(options))
 
     def close(self) -> None:
         """Close the file."""

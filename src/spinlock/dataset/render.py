@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from spinlock import __version__
-from spinlock.dataset.clips import make_clip, shown_realizations
+from spinlock.dataset.clips import check_pixels, least_size, make_clip, shown_realizations
 from spinlock.dataset.open import Dataset
-from spinlock.dataset.output import check_name, check_writable
+from spinlock.dataset.output import LONGEST_NAME, check_name, check_writable, resolved_output
 from spinlock.dataset.progress import Progress, Silent
-from spinlock.dataset.render_options import FORMATS, Format, RenderOptions
+from spinlock.dataset.render_options import FORMATS, Format, RenderOptions, check_rate
 from spinlock.dataset.selection import checked_rows, select_rows
 from spinlock.errors import InterruptedRunError, UsageError
 from spinlock.registry import unknown_name
-from spinlock.visualization.cells import Column, columns_of
 from spinlock.visualization.clip import Clip
 from spinlock.visualization.encoders import (
     VIDEO_SUFFIXES,
@@ -27,10 +26,9 @@ from spinlock.visualization.encoders import (
     choose_encoder,
 )
 
-logger = logging.getLogger("spinlock")
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-MOST_PIXELS = 2**26
-"""Of one frame."""
+logger = logging.getLogger("spinlock")
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,14 @@ def targets(dataset: Path, output: str | Path, format: Format) -> Targets:  # no
     Raises
     ------
     UsageError
-        For a suffix that is no video's, an unknown format, or a place that cannot be written.
+        For a suffix that is no video's, an unknown format, a place that cannot be written, or one where a
+        dataset stands.
     """
     if format not in FORMATS:
         raise unknown_name("--format", format, FORMATS)
-    path = Path(output).expanduser()
+    if not str(output):
+        raise UsageError("--output is empty; give a file or a folder")
+    path = resolved_output(str(output))
     if path.suffix and not path.is_dir() and not str(output).endswith("/"):
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise UsageError(
@@ -106,12 +107,23 @@ def targets(dataset: Path, output: str | Path, format: Format) -> Targets:  # no
     else:
         video, frames = path / f"{dataset.stem}.mp4", path / "frames"
     made = Targets(video if format != "frames" else None, frames if format != "video" else None)
+    check_writable(video, "--output")
     if made.video:
         check_name(made.video, "--output")
-    check_writable(video, "--output")
+        _refuse_dataset(made.video)
     if made.frames:
         FrameWriter.check_folder(made.frames)
+        if len(made.frames.name.encode()) > LONGEST_NAME:
+            raise UsageError(f"--output {path}: {made.frames.name[:40]}… is too long a name for a folder")
     return made
+
+
+def _refuse_dataset(path: Path) -> None:
+    """Raise `UsageError` where an HDF5 file stands: a video never replaces a dataset."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                raise UsageError(f"--output {path} is a dataset, not a video; choose another --output")
 
 
 def render_dataset(
@@ -150,15 +162,14 @@ def render_dataset(
     """
     started = time.perf_counter()
     options, progress = options or RenderOptions(), progress or Silent()
-    if fps < 1:
-        raise UsageError(f"--fps {fps} is not allowed: it must be at least 1")
+    check_rate(fps)
     places = targets(Path(path), output, format)
     with Dataset(path) as dataset, contextlib.ExitStack() as cleared:
         rows = _rows(dataset, options)
-        smallest = _smallest_size(rows, _columns(dataset, options), options)
+        size = least_size(dataset, rows, options)
         if places.video:
-            choose_encoder(places.video.suffix.lower(), smallest, fps)
-        places.folder.mkdir(parents=True, exist_ok=True)
+            choose_encoder(places.video.suffix.lower(), size, fps)
+        _make_folder(places.folder, cleared)
         progress.stage("rolling out")
         progress.begin(len(rows) * len(options.times), 0)
         try:
@@ -169,6 +180,24 @@ def render_dataset(
             encoder = _write(clip, places, fps, _metadata(dataset, rows, options, clip, fps), progress)
         except KeyboardInterrupt:
             raise InterruptedRunError(f"interrupted: nothing was written to {output}") from None
+    return _summary(places, encoder, clip, fps, rows, time.perf_counter() - started)
+
+
+def _make_folder(folder: Path, cleared: contextlib.ExitStack) -> None:
+    """Make a folder; those made here that are still empty when ``cleared`` ends go again."""
+    for missing in [place for place in (*reversed(folder.parents), folder) if not place.exists()]:
+        missing.mkdir(exist_ok=True)
+        cleared.callback(_remove_empty, missing)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _summary(
+    places: Targets, encoder: EncoderChoice | None, clip: Clip, fps: int, rows: list[int], seconds: float
+) -> RenderSummary:
     return RenderSummary(
         video=str(places.video) if places.video else None,
         frames=str(places.frames) if places.frames else None,
@@ -179,7 +208,7 @@ def render_dataset(
         height=clip.size[0],
         width=clip.size[1],
         operators=tuple(rows),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 
@@ -195,29 +224,8 @@ def _rows(dataset: Dataset, options: RenderOptions) -> list[int]:
         logger.info("--display-realizations %d: %d are shown", options.display_realizations, entering)
     if options.operator_indices:
         return checked_rows(dataset, options.operator_indices)
+    check_pixels(min(options.n_operators, there), dataset, options)
     return select_rows(dataset, options.n_operators, options.sampling_method, options.seed)
-
-
-def _columns(dataset: Dataset, options: RenderOptions) -> tuple[Column, ...]:
-    _, shown = shown_realizations(dataset, options)
-    return columns_of(shown, options.aggregates, dataset.config.simulation.num_channels)
-
-
-def _smallest_size(rows: Sequence[int], columns: Sequence[Column], options: RenderOptions) -> tuple[int, int]:
-    """Return the size of a frame before its labels and scales are known.
-
-    Raises
-    ------
-    UsageError
-        Where not even that can be drawn.
-    """
-    height, width = len(rows) * options.size[0], len(columns) * options.size[1]
-    if height * width > MOST_PIXELS:
-        raise UsageError(
-            f"a frame would have more than {width} × {height} pixels, and {MOST_PIXELS:,} in all can be "
-            "drawn: take fewer --n-operators, or a smaller --size"
-        )
-    return height + height % 2, width + width % 2
 
 
 def _metadata(
@@ -261,4 +269,6 @@ def _write(
             if frames:
                 frames.write(frame)
             progress.advance()
+        if video:
+            video.finish()  # before anything is put in place: what can still fail does so here
     return video.encoder if video else None

@@ -25,6 +25,9 @@ Format = Literal["video", "frames", "both"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
+COUNTS = ("n_operators", "n_realizations", "display_realizations", "steps", "stride")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
     """What a clip shows, and how; every option has the name of its flag.
@@ -76,13 +79,16 @@ class RenderOptions:
 
     def __post_init__(self) -> None:
         """Refuse what is not allowed."""
-        for name in ("n_operators", "n_realizations", "display_realizations", "steps", "stride"):
+        self._check_types()
+        for name in COUNTS:
             value = getattr(self, name)
             if value is not None and not 1 <= value < MAX_STEP:
                 raise UsageError(f"{flag(name)} {value} is not allowed: it must be in [1, {MAX_STEP - 1}]")
         if not all(1 <= side < MAX_STEP for side in self.size):
             height, width = self.size
-            raise UsageError(f"--size {height}x{width} is not allowed: a cell has at least 1 × 1 pixels")
+            raise UsageError(
+                f"--size {height}x{width} is not allowed: each side must be in [1, {MAX_STEP - 1}]"
+            )
         for name, known in (
             ("sampling_method", SELECTIONS),
             ("color_norm_mode", COLOUR_MODES),
@@ -99,6 +105,16 @@ class RenderOptions:
         lookup_table(self.colormap)
         if self.device != "auto":
             parse_device(self.device)
+
+    def _check_types(self) -> None:
+        """Refuse what a caller in Python may give and the command line cannot."""
+        for name in COUNTS:
+            if not isinstance(getattr(self, name), int | None):
+                raise UsageError(f"{name} = {getattr(self, name)!r} is not allowed: it must be an integer")
+        if isinstance(self.aggregates, str):
+            raise UsageError(f"aggregates = {self.aggregates!r} is not allowed: give a list of names")
+        if not isinstance(self.size, tuple | list) or len(self.size) != 2:
+            raise UsageError(f"size = {self.size!r} is not allowed: give (height, width) in pixels")
 
     def _check_clamps(self) -> None:
         for name in ("clamp_min", "clamp_max"):
@@ -123,6 +139,12 @@ class RenderOptions:
     def style(self) -> SheetStyle:
         """Cells and spacing."""
         return SheetStyle(self.size, self.add_spacing)
+
+
+def check_rate(fps: int) -> None:
+    """Raise `UsageError` unless ``fps`` is a number of frames a second."""
+    if not isinstance(fps, int) or fps < 1:
+        raise UsageError(f"--fps {fps} is not allowed: it must be an integer of at least 1")
 
 
 def flag(name: str) -> str:

@@ -24,12 +24,17 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def require_space(path: Path, needed: int) -> None:
+STORE_LESS = (
+    "choose another output_path, or store less (sampling.total_samples, dataset.storage.trajectories, "
+    "dataset.storage.precision)"
+)
+
+
+def require_space(path: Path, needed: int, remedy: str = STORE_LESS) -> None:
     """Raise `StorageError` unless ``needed`` bytes are free where ``path`` will stand."""
     free = free_space(path)
     if free < needed:
         raise StorageError(
             f"the disk is too small: {path} needs {readable_size(needed)}, {readable_size(free)} are free. "
-            "Free some space, choose another output_path, or store less (sampling.total_samples, "
-            "dataset.storage.trajectories, dataset.storage.precision)"
+            f"Free some space, {remedy}"
         )

@@ -17,7 +17,7 @@ from spinlock.visualization.aggregates import Aggregate, EnsembleFrame, aggregat
 from spinlock.visualization.spool import Spool
 
 MOST_SAMPLES = 2**16
-"""Pixels of a cell, over the whole clip, that its colour bounds are taken from; all if there are fewer."""
+"""Samples of a cell, unless there are very many cells."""
 
 Kind = Literal["field", "overlay", "components", "heatmap"]
 
@@ -70,6 +70,16 @@ def kept_size(grid: int, cell: tuple[int, int]) -> tuple[int, int]:
     return min(grid, cell[0]), min(grid, cell[1])
 
 
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Least and greatest value, mean and standard deviation of each channel over a clip, float64 [C] each."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+
 class Cells:
     """The maps of one operator's cells for every frame, in a scratch file, and what their colours need.
 
@@ -84,10 +94,12 @@ class Cells:
     cell
         Height and width of a cell in pixels; fields larger than that are averaged over areas, smaller ones
         are kept as they are.
-    bounds
-        Least and greatest value of each channel over the clip, two times [C].
+    statistics
+        Of the operator's fields.
     folder
         Where the scratch file stands.
+    most_samples
+        Pixels of a cell, over the whole clip, that its colour bounds are taken from; all if there are fewer.
     """
 
     def __init__(
@@ -96,23 +108,27 @@ class Cells:
         frames: int,
         grid: int,
         cell: tuple[int, int],
-        bounds: tuple[Tensor, Tensor],
+        statistics: ChannelStatistics,
         folder: Path,
+        most_samples: int | None = None,
     ) -> None:
-        self.columns, self.frames = tuple(columns), frames
-        self.low, self.high = (end.double().cpu().numpy() for end in bounds)
+        self.columns, self.frames, self.statistics = tuple(columns), frames, statistics
         self.size = kept_size(grid, cell)
         self.remarks = np.full((len(columns), frames), np.nan)
         self._spool = Spool(folder, (columns[-1].maps.stop, *self.size), frames)
         pixels = self.size[0] * self.size[1]
-        self._stride = _sample_stride(frames * pixels, pixels)
+        self._stride = _sample_stride(frames * pixels, pixels, most_samples or MOST_SAMPLES)
         count = -(-frames * pixels // self._stride)
         # one array from the start: small ones kept between large temporaries would fragment the heap
         self._samples, self._sampled = np.empty((columns[-1].maps.stop, count), np.float32), 0
         self._previous: dict[int, Tensor] = {}
 
     def add(
-        self, number: int, realizations: Float[Tensor, "k c g g"], ensemble: EnsembleFrame | None
+        self,
+        number: int,
+        realizations: Float[Tensor, "k c g g"],
+        ensemble: EnsembleFrame | None,
+        counted: Sequence[bool] | None = None,
     ) -> None:
         """Keep frame ``number``; frames come in the order of time.
 
@@ -122,6 +138,8 @@ class Cells:
             Those that are shown themselves; NaN where they diverged.
         ensemble
             What the aggregates are of; None where no realization is finite.
+        counted
+            Columns whose pixels count for colour bounds; all if not given.
         """
         maps = [*realizations]
         for place, column in enumerate(self.columns):
@@ -131,8 +149,12 @@ class Cells:
         self._spool.write(number, kept)
         flat = kept.reshape(len(kept), -1)
         sample = flat[:, -number * flat.shape[1] % self._stride :: self._stride]
-        self._samples[:, self._sampled : self._sampled + sample.shape[1]] = sample
-        self._sampled += sample.shape[1]
+        place = slice(self._sampled, self._sampled + sample.shape[1])
+        self._samples[:, place] = sample
+        for column, counts in zip(self.columns, counted or (), strict=False):
+            if not counts:
+                self._samples[column.maps, place] = np.nan
+        self._sampled = place.stop
 
     def _aggregate(
         self,
@@ -174,12 +196,12 @@ class Cells:
         self._spool.close()
 
 
-def _sample_stride(positions: int, pixels: int) -> int:
-    """Return the least stride for `MOST_SAMPLES` that has no divisor in common with the pixels of a frame.
+def _sample_stride(positions: int, pixels: int, most: int) -> int:
+    """Return the least stride for at most so many samples that shares no divisor with a frame's pixels.
 
     So it visits every pixel, row and column before it comes back to one.
     """
-    stride = -(-positions // MOST_SAMPLES)
+    stride = -(-positions // most)
     while math.gcd(stride, pixels) > 1:
         stride += 1
     return stride

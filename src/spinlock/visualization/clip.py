@@ -7,13 +7,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinlock.visualization.cells import Cells
+from spinlock.visualization.cells import Cells, Column
 from spinlock.visualization.paint import Paint
-from spinlock.visualization.scales import ColourStyle, fit_colours
+from spinlock.visualization.scales import ColourMode, ColourStyle, fit_colours
 from spinlock.visualization.sheet import Scale, Sheet, SheetStyle
 
 GREYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 """The scale of each of red, green and blue."""
+
+
+def lay_out(
+    columns: Sequence[Column],
+    labels: Sequence[Sequence[str]],
+    last_time: int,
+    mode: ColourMode,
+    style: SheetStyle,
+    scales: Sequence[Sequence[Scale | None]] | None = None,
+) -> Sheet:
+    """Return the sheet of a clip; before scales are known one as high, and no wider than it will be."""
+    scales = scales or [[None] * len(columns) for _ in labels]
+    shared = mode == "global"
+    return Sheet(
+        [column.name for column in columns],
+        labels,
+        style,
+        remarked=[bool(column.aggregate and column.aggregate.remark) for column in columns],
+        last_time=last_time,
+        cell_scales=None if shared else scales,
+        column_scales=scales[0] if shared else None,
+    )
 
 
 class Clip:
@@ -43,20 +65,8 @@ class Clip:
         self._columns = rows[0].columns
         self.headings = [column.name for column in self._columns]
         self.paints = fit_colours(rows, colours)
-        shared = colours.mode == "global"
         scales = [[_scale(paint) for paint in paints] for paints in self.paints]
-        self.sheet = Sheet(
-            self.headings,
-            labels,
-            style,
-            remarked=[
-                column.aggregate is not None and column.aggregate.remark is not None
-                for column in self._columns
-            ],
-            last_time=times[-1],
-            cell_scales=None if shared else scales,
-            column_scales=scales[0] if shared else None,
-        )
+        self.sheet = lay_out(self._columns, labels, times[-1], colours.mode, style, scales)
 
     @property
     def size(self) -> tuple[int, int]:

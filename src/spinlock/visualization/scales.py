@@ -122,15 +122,12 @@ def _fit(group: Sequence[_Cell], style: ColourStyle) -> Iterable[Paint]:
 
 def _normalization(row: Cells, normalization: Normalization) -> tuple[Values, Values]:
     """Return shift and factor of every channel of an operator's fields."""
-    fields = [column for column in row.columns if column.kind == "field"]
-    shown = [column for column in fields if column.aggregate is None] or fields
-    shift, spread = np.zeros_like(row.low), np.ones_like(row.low)
+    known = row.statistics
+    shift, spread = np.zeros_like(known.low), np.ones_like(known.low)
     if normalization == "minmax":
-        shift, spread = row.low, row.high - row.low
-    elif normalization == "zscore" and shown:
-        values = np.concatenate([row.samples(column) for column in shown], axis=1).astype(np.float64)
-        if values.size:
-            shift, spread = values.mean(axis=1), values.std(axis=1)
+        shift, spread = known.low, known.high - known.low
+    elif normalization == "zscore":
+        shift, spread = known.mean, known.deviation
     return shift, np.where(spread > 0, 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
 
 

@@ -8,16 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-BACKGROUND, INK, FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+BACKGROUND, INK, FAINT, HAIRLINE = (255, 255, 255), (20, 20, 20), (110, 110, 110), (225, 225, 225)
 FONT_SIZE, SMALL_FONT_SIZE = 13, 10
 LINE_HEIGHT, SCALE_HEIGHT, BAR_HEIGHT = 15, 14, 6
 EDGE, SPACING, LEAST_SPACING, TEXT_SPACING = 6, 8, 3, 8
 """Pixels around everything, between cells with spacing and without, and between the texts of two columns."""
 BETWEEN, LEAST_BAR = 6, 6
 """Pixels between the two values of a scale, with or without a bar, and the shortest bar."""
-FEWEST_LINES = 3
-"""Of a label that are always shown: a row is at least so high."""
-
 LONGEST_REMARK = "100–100 %"
 
 Scale = tuple[tuple[float, float], NDArray[np.uint8]]
@@ -73,8 +70,9 @@ class Sheet:
         self._margin = 2 * EDGE + max(_text_width(self._large, line) for line in lines)
         self._header = EDGE + LINE_HEIGHT * (1 + any(remarked))
         self._lefts = self._columns(headings, cell_scales or [], column_scales or [])
-        self._caption = SCALE_HEIGHT if cell_scales else 0
-        self._pitch = max(style.cell[0], FEWEST_LINES * LINE_HEIGHT) + self._caption + style.gap
+        caption = SCALE_HEIGHT if cell_scales else 0
+        written = LINE_HEIGHT * max(len(label) for label in labels)
+        self._pitch = max(style.cell[0] + caption, written) + style.gap
         rows = len(labels)
         self._tops = [self._header + row * self._pitch for row in range(rows)]
         footer = SCALE_HEIGHT + EDGE if column_scales else 0
@@ -111,11 +109,13 @@ class Sheet:
         draw = ImageDraw.Draw(image)
         for left, heading in zip(self._lefts, headings, strict=False):
             draw.text((left, EDGE // 2), heading, INK, self._large)
-        room = (self._pitch - self._style.gap) // LINE_HEIGHT
         for top, label in zip(self._tops, labels, strict=True):
-            for number, line in enumerate(label[:room]):
+            for number, line in enumerate(label):
                 place = EDGE, top + number * LINE_HEIGHT
                 draw.text(place, line, FAINT if number else INK, self._large)
+            for left in self._lefts[:-1]:
+                bottom, right = top + self._style.cell[0], left + self._style.cell[1]
+                draw.rectangle((left - 1, top - 1, right, bottom), outline=HAIRLINE)
         scaled = [
             (top + self._style.cell[0], row) for top, row in zip(self._tops, cell_scales or [], strict=False)
         ]

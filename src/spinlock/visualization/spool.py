@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 
+SHOW_LESS = "choose another --output, or show less (--steps, --stride, --n-operators, --size)"
+
 
 class Spool:
     """Float32 arrays of one shape, written and read by number, from any thread and in any order.
@@ -68,7 +70,7 @@ class Spool:
     def _failure(self, error: OSError) -> StorageError:
         return StorageError(
             f"the scratch file in {self._folder} cannot be written: {error.strerror}. Free some space, "
-            "choose another --output, or show less (--steps, --stride, --n-operators, --size)"
+            f"{SHOW_LESS}"
         )
 
     def close(self) -> None:

@@ -33,8 +33,6 @@ class Aggregate(Entry):
         What its maps are, and so how they are drawn.
     colormap
         Default colormap of a heatmap, empty for the other kinds.
-    needs_range
-        Whether it reads the clip's least and greatest values, so that a first pass must find them.
     permutable
         Whether the order of the realizations changes nothing beyond rounding.
     remark
@@ -43,7 +41,6 @@ class Aggregate(Entry):
 
     kind: Kind
     colormap: str = ""
-    needs_range: bool = False
     permutable: bool = True
     remark: "Callable[[EnsembleFrame], float] | None" = None
 
@@ -83,7 +80,6 @@ def aggregate(
     *,
     kind: Kind,
     colormap: str = "",
-    needs_range: bool = False,
     permutable: bool = True,
     remark: "Callable[[EnsembleFrame], float] | None" = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -102,7 +98,6 @@ def aggregate(
                 summary_of(function),
                 kind=kind,
                 colormap=colormap,
-                needs_range=needs_range,
                 permutable=permutable,
                 remark=remark,
             )

@@ -13,17 +13,18 @@ WORDS = (torch.int32, torch.int64)
 """Integers that may hold the counts of all bins, the fast one first."""
 
 
-@aggregate(kind="heatmap", colormap="inferno", needs_range=True)
+@aggregate(kind="heatmap", colormap="inferno")
 def entropy(frame: EnsembleFrame) -> Float32[Tensor, "1 h w"]:
     """Shannon entropy in bits of the values at a pixel, mean over the channels.
 
-    H = −Σ_b p_b log₂ p_b, p_b the share of the m values in bin b of `bins_of` (m) equal bins between the
-    channel's least and greatest value over the clip (the last bin holds its upper end). 0 where the
-    realizations agree and in a channel that is constant over the clip, at most log₂ of the number of bins.
+    H = −Σ_b p_b log₂ p_b, p_b the share of the m values in bin b of `bins_of` (M) equal bins between the
+    channel's least and greatest value over the clip (the last bin holds its upper end); M counts diverged
+    realizations too, so that bins stay as they are. 0 where the realizations agree and in a channel that is
+    constant over the clip, at most log₂ of the number of bins.
     Shannon, Bell Syst. Tech. J. 27 (1948) 379.
     """
     members, channels, height, width = frame.fields.shape
-    bins = bins_of(members)
+    bins = bins_of(frame.size or members)
     terms = entropy_terms(members).to(frame.fields.device)
     total = frame.fields.new_zeros(channels * height * width, dtype=torch.float32)
     for count in bin_counts(bin_numbers(frame, bins), bins):

@@ -28,6 +28,8 @@ class EnsembleFrame:
         The least and the greatest finite value of each channel over the operator's whole clip.
     previous
         What the same aggregate gave for the frame before.
+    size
+        How many realizations there are, diverged ones included; as many as are finite if not given.
     """
 
     fields: States
@@ -35,6 +37,7 @@ class EnsembleFrame:
     low: Float[Tensor, "c"]
     high: Float[Tensor, "c"]
     previous: Float[Tensor, "d h w"] | None = None
+    size: int | None = None
 
     @classmethod
     def of(
@@ -51,11 +54,12 @@ class EnsembleFrame:
         members = finite_members(fields)
         if not members:
             return None
-        if len(members) < len(fields):
+        size = len(fields)
+        if len(members) < size:
             fields = fields[list(members)]
         low = fields.amin(dim=(0, 2, 3)) if low is None else low.to(fields)
         high = fields.amax(dim=(0, 2, 3)) if high is None else high.to(fields)
-        return cls(fields, members, low, high, previous)
+        return cls(fields, members, low, high, previous, size)
 
     @cached_property
     def mean(self) -> Float64[Tensor, "c h w"]:

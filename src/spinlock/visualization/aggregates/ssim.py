@@ -14,14 +14,15 @@ SIGMA, RADIUS = 1.5, 5
 """The window in pixels: cut off at 3.5 σ, that is 11 taps, as scikit-image does."""
 
 
-@aggregate(kind="heatmap", colormap="viridis", needs_range=True)
+@aggregate(kind="heatmap", colormap="viridis")
 def ssim(frame: EnsembleFrame) -> Float32[Tensor, "1 h w"]:
     """Structural similarity at each pixel, mean over the pairs of realizations and the channels.
 
     SSIM = (2μ_iμ_j + C₁)(2σ_ij + C₂)/((μ_i² + μ_j² + C₁)(σ_i² + σ_j² + C₂)), C₁ = (0.01 L)², C₂ = (0.03 L)²,
     L the channel's range over the clip; moments under a Gaussian window of σ = 1.5 px and 11 taps that wraps
     around, the grid being a torus. 1 where realizations are equal, for a single one, and in a channel that is
-    constant over the clip; about 0 where they have nothing in common. It agrees with
+    constant over the clip; about 0 where they have nothing in common. On images
+    padded by wrapping it agrees with
     ``skimage.metrics.structural_similarity(gaussian_weights=True, use_sample_covariance=False)``.
     Wang, Bovik, Sheikh & Simoncelli, IEEE Trans. Image Process. 13 (2004) 600.
     """

@@ -51,6 +51,7 @@ class VideoWriter:
         self._video = suffix, codec_named(suffix, self.encoder.name), size, fps
         self._temporary = temporary_beside(path)
         self._encoding: Encoding | None = None
+        self._finished = False
 
     def __enter__(self) -> Self:
         """Open the file and return the writer itself."""
@@ -70,14 +71,22 @@ class VideoWriter:
         with write_errors(self.path):
             self._encoding.write(frame)
 
+    def finish(self) -> None:
+        """Write what the encoder holds back; the file is complete, but not in place."""
+        assert self._encoding is not None, "a VideoWriter is used in a with statement"
+        if not self._finished:
+            with write_errors(self.path):
+                self._encoding.finish()
+            self._finished = True
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Put the file in place, or remove it after an exception."""
         try:
             if kind is None and self._encoding is not None:
+                self.finish()
                 with write_errors(self.path):
-                    self._encoding.finish()
                     self._temporary.replace(self.path)
         finally:
             self._clear()
