@@ -280,6 +280,23 @@ def test_a_video_that_cannot_be_finished_leaves_the_older_frames(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == older
 
 
+def test_a_disk_that_fills_up_is_named_and_nothing_stays(
+    everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write = [], os.pwrite
+
+    def full(*call):
+        written.append(1)
+        if len(written) > 20:  # states and cells alike
+            raise OSError(28, "No space left on device")
+        return write(*call)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with tiny.unchecked_shapes(), pytest.raises(StorageError, match="No space left on device"):
+        render_dataset(everything, tmp_path / "a.mp4", RenderOptions(**SMALL))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_in_one_row_ends_the_others_and_leaves_nothing(
     everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

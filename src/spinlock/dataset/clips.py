@@ -12,7 +12,7 @@ import torch
 from spinlock.dataset.ensembles import Ensemble, roll_out_row
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.render_options import RenderOptions
-from spinlock.errors import UsageError
+from spinlock.errors import InterruptedRunError, UsageError
 from spinlock.execution.devices import pin_numerics, resolve_device
 from spinlock.execution.executors.choice import usable_cores
 from spinlock.numerics.threads import single_thread
@@ -96,17 +96,18 @@ def _cells(
     known = ensemble.statistics
     low, high = torch.from_numpy(known.low), torch.from_numpy(known.high)
     cells = Cells(columns, frames, ensemble.grid, options.size, known, folder, samples)
-    with single_thread(), torch.inference_mode():
-        for number in range(frames):
-            if stop.is_set():
-                break
-            states = ensemble.frame(number)
-            counted = [
-                *ensemble.settled[number, :shown],
-                *[ensemble.is_telling(number)] * len(options.aggregates),
-            ]
-            cells.add(number, states[:shown], EnsembleFrame.of(states, low, high), counted)
-            advance()
+    try:
+        with single_thread(), torch.inference_mode():
+            for number in range(frames):
+                if stop.is_set():
+                    raise InterruptedRunError("interrupted")
+                states, telling = ensemble.frame(number), ensemble.is_telling(number)
+                counted = [*ensemble.settled[number, :shown], *[telling] * len(options.aggregates)]
+                cells.add(number, states[:shown], EnsembleFrame.of(states, low, high), counted)
+                advance()
+    except BaseException:
+        cells.close()
+        raise
     return cells
 
 

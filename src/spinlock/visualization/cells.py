@@ -112,7 +112,7 @@ class Cells:
         folder: Path,
         most_samples: int | None = None,
     ) -> None:
-        self.columns, self.frames, self.statistics = tuple(columns), frames, statistics
+        self.columns, self.statistics = tuple(columns), statistics
         self.size = kept_size(grid, cell)
         self.remarks = np.full((len(columns), frames), np.nan)
         self._spool = Spool(folder, (columns[-1].maps.stop, *self.size), frames)
