@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spinlock.dataset.ensembles import Ensemble, roll_out_row
+from spinlock.dataset.ensembles import Ensemble, check_going, roll_out_row
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.render_options import RenderOptions
-from spinlock.errors import InterruptedRunError, UsageError
+from spinlock.errors import UsageError
 from spinlock.execution.devices import pin_numerics, resolve_device
 from spinlock.execution.executors.choice import usable_cores
 from spinlock.numerics.threads import single_thread
@@ -99,8 +99,7 @@ def _cells(
     try:
         with single_thread(), torch.inference_mode():
             for number in range(frames):
-                if stop.is_set():
-                    raise InterruptedRunError("interrupted")
+                check_going(stop)
                 states, telling = ensemble.frame(number), ensemble.is_telling(number)
                 counted = [*ensemble.settled[number, :shown], *[telling] * len(options.aggregates)]
                 cells.add(number, states[:shown], EnsembleFrame.of(states, low, high), counted)

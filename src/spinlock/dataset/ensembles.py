@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,10 +133,6 @@ def roll_out_row(
     draw, simulation = dataset.draw(row), dataset.config.simulation
     recorder = _Recorder(times, realizations, simulation.num_channels, draw.grid_size, folder)
 
-    def checkpoint() -> None:
-        if stop.is_set():
-            raise InterruptedRunError("interrupted")
-
     try:
         sample = simulate(
             dataset.plan,
@@ -144,7 +141,7 @@ def roll_out_row(
             keep=(simulation.num_timesteps,) if times[-1] >= simulation.num_timesteps else (),
             num_timesteps=max(1, times[-1]),
             classify=False,
-            checkpoint=checkpoint,
+            checkpoint=partial(check_going, stop),
             on_frame=recorder.see,
         )
         _check_equal(dataset, row, sample, device)
@@ -154,6 +151,12 @@ def roll_out_row(
     finite_steps = sample.rollout.finite_steps[:realizations]
     settled = recorder.settled(finite_steps)
     return Ensemble(times, finite_steps, recorder.statistics(settled), settled, device, recorder.spool)
+
+
+def check_going(stop: threading.Event) -> None:
+    """Raise `InterruptedRunError` where a run is to stop."""
+    if stop.is_set():
+        raise InterruptedRunError("interrupted")
 
 
 def _check_equal(dataset: Dataset, row: int, sample: Sampled, device: torch.device) -> None:
