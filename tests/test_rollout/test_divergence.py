@@ -102,7 +102,7 @@ def test_float16_steps_do_not_begin_again():
 
 def test_members_in_lockstep_have_all_finite_members_as_peers():
     operator = LockstepStub(lambda x, mean: x - 0.1 * mean)
-    run(operator, realizations=3, steps=16)
+    run(operator, realizations=3, steps=16, noise_scale=0.1)
     assert operator.peers == [[(0, 1, 2)] * 3 + [(3, 1, 2)]] * 16
 
 
@@ -137,8 +137,42 @@ def test_batch_normalization_alone_couples_realizations():
     assert same(three.frames, again.frames)
 
 
-def test_lockstep_without_noise_still_runs_every_member():
+def test_what_lockstep_members_share_is_computed_once_and_counted_for_each():
+    operator = LockstepStub(lambda x, mean: x - 0.1 * mean)
+    run(operator, realizations=3, steps=16, noise_scale=0.1, noise_location="output")
+    assert operator.peers == [[(0, 0, 0), (1, 0, 0)]] + [[(0, 1, 2)] * 3 + [(3, 1, 2)]] * 15
+
+
+def test_lockstep_without_noise_advances_one_state():
     operator = LockstepStub(lambda x, mean: 0.5 * (x + mean))
     result = run(operator, realizations=3, steps=4, classify=False)
-    assert [len(peers) for peers in operator.peers] == [3] * 4
+    assert operator.peers == [[(0, 0, 0)]] * 4
     assert same(result.frames[0], result.frames[2])
+
+
+class Copying:
+    """A network that is given a tensor of its own for every peer of every state."""
+
+    lockstep = True
+
+    def __init__(self, network):
+        self.network = network
+
+    def ensemble(self, states, hooks, peers):
+        outputs = []
+        for k, (hook, positions) in enumerate(zip(hooks, peers, strict=True)):
+            copies = [states[other].clone() for other in positions]
+            everyone = [range(len(copies))] * len(copies)
+            made = self.network.ensemble(copies, [hook] * len(copies), everyone)
+            outputs.append(made[positions.index(k)])
+        return outputs
+
+
+@pytest.mark.parametrize("noise_scale", [0.0, 0.1])
+def test_a_shared_state_has_the_bits_of_copies(noise_scale):
+    options = {"noise_scale": noise_scale, "noise_location": "output", "realizations": 5, "steps": 16}
+    with torch.inference_mode():
+        shared = run(network(normalization="batch"), **options)
+        copied = run(Copying(network(normalization="batch")), **options)
+    assert same(shared.frames, copied.frames)
+    assert shared.lyapunov == copied.lyapunov

@@ -13,7 +13,7 @@ from spinlock.dataset.ensembles import Ensemble, check_going, roll_out_row
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.render_options import RenderOptions
 from spinlock.errors import UsageError
-from spinlock.execution.devices import pin_numerics, resolve_device
+from spinlock.execution.devices import prepare_process, resolve_device
 from spinlock.execution.executors.choice import usable_cores
 from spinlock.numerics.threads import single_thread
 from spinlock.storage import require_space
@@ -48,7 +48,7 @@ def make_clip(
     StorageError
         Where the disk is too small or fails, or a row made again is not what is stored.
     """
-    pin_numerics()
+    prepare_process()
     device = rendering_device(dataset, options.device)
     workers = 1 if device.type == "cuda" else min(usable_cores(), len(rows))
     require_space(folder, _scratch_bytes(dataset, rows, options, workers), SHOW_LESS)

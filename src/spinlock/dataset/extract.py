@@ -20,7 +20,7 @@ from spinlock.dataset.open import Dataset
 from spinlock.dataset.output import SLACK, check_name, check_writable, resolved_output
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.errors import InterruptedRunError, StorageError, UsageError
-from spinlock.execution.devices import pin_numerics
+from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
 from spinlock.storage import DatasetFile, require_space
@@ -140,7 +140,7 @@ class FeatureExtractionPipeline:
     def _extract(self, progress: Progress) -> ExtractionSummary:
         started = time.perf_counter()
         progress.stage("planning")
-        pin_numerics()
+        prepare_process()
         with Dataset(self.path) as dataset:
             section = self.features or dataset.config.features
             choice = FeatureChoice.of(validated_features(section, self._asked))

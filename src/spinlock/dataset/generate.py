@@ -17,7 +17,7 @@ from spinlock.dataset.provenance import file_attributes, refuse_mixing
 from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.summary import Summary, summarise
 from spinlock.errors import InterruptedRunError, SpinlockError
-from spinlock.execution.devices import pin_numerics, resolve_devices
+from spinlock.execution.devices import prepare_process, resolve_devices
 from spinlock.execution.executors.choice import choose, execute
 from spinlock.execution.executors.outcome import Job, Quarantined
 from spinlock.execution.plan import Plan, make_plan
@@ -79,7 +79,7 @@ class DatasetGenerationPipeline:
     def _generate(self, progress: Progress) -> Summary:
         started = time.perf_counter()
         progress.stage("planning")
-        pin_numerics()
+        prepare_process()
         plan = make_plan(self.config)
         output = resolved_output(self.config.dataset.output_path)
         if check_output(output, plan, force=self.force, fresh=self.fresh):

@@ -296,10 +296,10 @@ class Dataset:
         UsageError
             If steps or realizations are none, or too many for the random numbers' counter.
         """
-        from spinlock.execution.devices import pin_numerics, resolve_device
+        from spinlock.execution.devices import prepare_process, resolve_device
         from spinlock.execution.simulate import simulate
 
-        pin_numerics()
+        prepare_process()
         steps = self.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
         return simulate(
             self.plan,

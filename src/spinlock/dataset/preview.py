@@ -7,7 +7,7 @@ from typing import Any
 from spinlock.config.model import Config
 from spinlock.dataset.output import check_output, needed_bytes, require_disk
 from spinlock.dataset.quality import sampling_report
-from spinlock.execution.devices import pin_numerics, resolve_devices
+from spinlock.execution.devices import prepare_process, resolve_devices
 from spinlock.execution.estimate import calibrate, estimate, extreme_draws
 from spinlock.execution.executors.choice import choose
 from spinlock.execution.plan import make_plan
@@ -21,7 +21,7 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
     UsageError, StorageError
         Whatever `generate` would refuse before computing: the output path, the sampling, the disk.
     """
-    pin_numerics()
+    prepare_process()
     plan = make_plan(config)
     output = Path(config.dataset.output_path)
     complete = check_output(output, plan, force=force, fresh=False)

@@ -14,7 +14,7 @@ import torch
 
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
-from spinlock.execution.devices import pin_numerics
+from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_entries, feature_layout
 from spinlock.execution.features import measure_features
@@ -43,7 +43,7 @@ def replayed_rows(count: int, samples: int) -> list[int]:
 
 def replay_rows(dataset: Dataset, count: int, note: Callable[[str], None]) -> Iterator[str]:
     """Yield what differs in ``count`` rows made again; ``note`` is told what cannot be compared."""
-    pin_numerics()
+    prepare_process()
     exact = dataset.same_environment
     if not exact:
         note("made in another environment (device model, torch build, instruction set): tolerances apply")

@@ -7,6 +7,7 @@ import torch
 
 from spinlock.config.model import Config
 from spinlock.errors import UsageError
+from spinlock.numerics.allocation import keep_freed_memory
 from spinlock.numerics.devices import parse_device
 
 
@@ -60,8 +61,12 @@ def resolve_devices(config: Config) -> list[torch.device]:
     return devices
 
 
-def pin_numerics() -> None:
-    """Make the arithmetic repeatable: no TF32, no autotuned and no nondeterministic kernels."""
+def prepare_process() -> None:
+    """Make the arithmetic repeatable (no TF32, no autotuned, no nondeterministic kernels); keep freed memory.
+
+    Called before anything is computed, in every process that computes.
+    """
+    keep_freed_memory()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False

@@ -60,11 +60,11 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
     import torch
 
     from spinlock.config import config_from_stored
-    from spinlock.execution.devices import pin_numerics
+    from spinlock.execution.devices import prepare_process
     from spinlock.execution.plan import make_plan
     from spinlock.execution.shard import Signals, run_shard
 
-    pin_numerics()
+    prepare_process()
     plan = make_plan(config_from_stored(job["config"]))
     if plan.digest != job["digest"]:
         raise SystemExit(f"the plan made here has digest {plan.digest}, the driver's has {job['digest']}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinlock.numerics.threads import single_thread
-from spinlock.operators.activations import ACTIVATIONS, Activation, Signal
+from spinlock.operators.activations import ACTIVATIONS, IN_PLACE, Activation, Signal
 from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
 from spinlock.operators.normalization import Normalization, batch_normalize, normalize
 from spinlock.registry import Integer, Real
@@ -44,7 +44,11 @@ def cnn_hidden_width(*, num_layers: int, base_channels: int, channel_schedule: s
 
 
 class HiddenBlock(nn.Module):
-    """One hidden block: φ(norm(W ∗ x) + b), around it a shortcut where the block is residual."""
+    """One hidden block: φ(norm(W ∗ x) + b), around it a shortcut where the block is residual.
+
+    In inference mode bias and activation overwrite the convolution, which nothing else holds: the same bits
+    in memory that is in cache already.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class HiddenBlock(nn.Module):
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
         self.shortcut = None if shortcut is None else nn.Parameter(shortcut)
         self.residual, self.normalization = residual, normalization
-        self.activate = ACTIVATIONS[activation]
+        self.activate, self.overwrite = ACTIVATIONS[activation], IN_PLACE[activation]
 
     def convolve(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
         """Return the circular convolution W ∗ x."""
@@ -69,8 +73,9 @@ class HiddenBlock(nn.Module):
         return functional.conv2d(padded, self.weight)
 
     def finish(self, x: Float[Tensor, "b c h w"], z: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
-        """Return the block's output from its input x and the normalized convolution z."""
-        y = self.activate(z + self.bias[:, None, None])
+        """Return the block's output from its input x and the normalized convolution z; z may be used up."""
+        bias = self.bias[:, None, None]
+        y = self.overwrite(z.add_(bias)) if torch.is_inference_mode_enabled() else self.activate(z + bias)
         if not self.residual:
             return y
         carried = x if self.shortcut is None else functional.conv2d(x, self.shortcut)

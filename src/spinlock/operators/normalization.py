@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,8 +33,7 @@ def batch_normalize(
     Sums run over the peers in the order given, in float64, so the result does not depend on how the states
     are stored or scheduled.
     """
-    means = [x.double().mean(dim=(0, 2, 3)) for x in states]
-    variances = [x.double().var(dim=(0, 2, 3), correction=0) for x in states]
+    means, variances = zip(*map(_moments, states), strict=True)
     known: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
     normalized = []
     for x, members in zip(states, map(tuple, peers), strict=True):
@@ -44,6 +43,16 @@ def batch_normalize(
         scale = torch.rsqrt(variance + EPSILON)
         normalized.append(((x.float() - _per_channel(mean)) * _per_channel(scale)).to(x.dtype))
     return normalized
+
+
+def _moments(x: Float[Tensor, "1 c h w"]) -> tuple[Float64[Tensor, "c"], Float64[Tensor, "c"]]:
+    """Return mean and variance of each channel in float64.
+
+    The two passes take less time than `torch.var`, which goes through the values one by one.
+    """
+    values = x[0].double().flatten(1)
+    means = values.mean(dim=1)
+    return means, (values - means[:, None]).square().mean(dim=1)
 
 
 def _pooled(means: list[Tensor], variances: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -290,13 +290,34 @@ class _Run:
         members = list(states)
         seen = [self._stream(m).state(x, step) for m, x in states.items()]
         hooks = [partial(_hidden, self._stream(m), step) for m in members]
-        still_shared = step == 0 and len(members) == 1 and not self._operator.lockstep
-        if still_shared and not self._stream(members[0]).touches_operator:
+        untouched = not any(self._stream(m).touches_operator for m in members)
+        if untouched and step == 0 and len(members) == 1 and not self._operator.lockstep:
             if not self._first_output:  # O(x₀), evaluated once while all realizations share their state
                 self._first_output += self._operator.ensemble(seen, hooks, [[0]])
             return {members[0]: self._first_output[0]}
-        outputs = self._operator.ensemble(seen, hooks, [_peers(members, m) for m in members])
-        return dict(zip(members, outputs, strict=True))
+        peers = [_peers(members, m) for m in members]
+        apply = self._apply_distinct if untouched else self._operator.ensemble
+        return dict(zip(members, apply(seen, hooks, peers), strict=True))
+
+    def _apply_distinct(
+        self,
+        seen: list[Tensor],
+        hooks: list[Callable[[int, Tensor], Tensor]],
+        peers: list[list[int]],
+    ) -> list[Tensor]:
+        """Return O of each state; a tensor that several members share (x₀ in lockstep) is computed once.
+
+        It still counts among the peers as often as it stands there, so the bits are the same.
+        """
+        places: dict[int, int] = {}
+        place = [places.setdefault(id(x), len(places)) for x in seen]
+        first = [place.index(k) for k in range(len(places))]
+        outputs = self._operator.ensemble(
+            [seen[k] for k in first],
+            [hooks[k] for k in first],
+            [[place[other] for other in peers[k]] for k in first],
+        )
+        return [outputs[k] for k in place]
 
 
 def _peers(members: list[int], member: int) -> list[int]:
