@@ -233,6 +233,15 @@ def python(
     )
 
 
+PEAK_MEMORY = """
+def peak_memory():
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+"""
+"""Source of a function for a process of its own: its greatest resident memory in bytes. ``ru_maxrss`` begins
+with that of the process which started it, and would hide a growth below that."""
+
+
 class Running:
     """A ``spinlock generate`` process in a process group of its own, to be disturbed."""
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tiny import PLAIN, changed, python, write_config
+from tiny import PEAK_MEMORY, PLAIN, changed, python, write_config
 
 FRAMES_BYTES = 4 * 3 * 65 * 3 * 64 * 64
 """All frames of one sample."""
 
-MEASURED = """
-import json, resource, sys
+MEASURED = f"""{PEAK_MEMORY}
+import json, sys
 from spinlock.config import load_config
 from spinlock.dataset import DatasetGenerationPipeline
 DatasetGenerationPipeline(load_config(sys.argv[1])).generate()
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+print(json.dumps(peak_memory()))
 """
 
 

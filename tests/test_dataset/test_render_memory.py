@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tiny import PLAIN, changed, generate, python
+from tiny import PEAK_MEMORY, PLAIN, changed, generate, python
 
 ROWS, REALIZATIONS, CHANNELS, GRID = 3, 10, 3, 256
 
 STATES_BYTES = 4 * REALIZATIONS * CHANNELS * GRID**2
 """One frame of all realizations of a row."""
 
-MEASURED = """
-import json, resource, sys
+MEASURED = f"""{PEAK_MEMORY}
+import json, sys
 from spinlock.dataset.render import RenderOptions, render_dataset
 render_dataset(sys.argv[1], sys.argv[2], RenderOptions(steps=int(sys.argv[3]), device="cpu"))
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+print(json.dumps(peak_memory()))
 """
 
 

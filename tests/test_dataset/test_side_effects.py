@@ -63,11 +63,11 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-PEAK = """
-import resource, sys
+PEAK = f"""{tiny.PEAK_MEMORY}
+import sys
 from spinlock.cli.program import run
 code = run(sys.argv[1:])
-print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(code, peak_memory())
 """
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tiny
 from spinlock.errors import StorageError, UsageError
 from spinlock.visualization.encoders import VIDEO_SUFFIXES, VideoWriter
 from video_files import SIZE, grey, interrupted, largest_file, names, noise, open_files, ramp, read
@@ -135,8 +136,8 @@ def test_any_name_is_a_name(tmp_path, monkeypatch, name):
     assert len(read(tmp_path / name, Path(name).suffix).frames) == 3
 
 
-MEMORY = """
-import resource, sys
+MEMORY = f"""{tiny.PEAK_MEMORY}
+import sys
 from pathlib import Path
 import numpy as np
 from spinlock.keys import Key, Purpose, uniforms
@@ -148,7 +149,7 @@ with VideoWriter(path, (height, width), 30) as video:
         frame = np.full((height, width, 3), number % 200, np.uint8)
         frame[64:128, 64:128] = np.roll(noise, number, axis=0)
         video.write(frame)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+print(peak_memory())
 """
 
 
