@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import tiny
 from spinlock.numerics import allocation
 from spinlock.numerics.allocation import MOST_FREE, keep_freed_memory
 
@@ -15,7 +16,7 @@ SOURCE = Path(allocation.__file__).resolve().parents[2]
 
 GLIBC = sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
 
-PRELUDE = f"""
+PRELUDE = f"""{tiny.PEAK_MEMORY}
 import ctypes, json, resource, sys
 sys.path.insert(0, {str(SOURCE)!r})
 from spinlock.numerics.allocation import keep_freed_memory
@@ -51,12 +52,15 @@ print(json.dumps(faults() - before))
 
 GIVEN_BACK = """
 keep_freed_memory()
+peak_memory()
 before = resident()
-blocks = [block(16 << 20) for _ in range(40)]
-held = resident() - before
-for place in reversed(blocks):
-    libc.free(place)
-print(json.dumps([held, resident() - before]))
+blocks = (ctypes.c_void_p * 40)()
+for number in range(40):
+    blocks[number] = block(16 << 20)
+for number in reversed(range(40)):  # nothing else is allocated meanwhile: it would hold the top of the heap
+    libc.free(blocks[number])
+left = resident() - before
+print(json.dumps([peak_memory() - before, left]))
 """
 
 
