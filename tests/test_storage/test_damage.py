@@ -15,7 +15,7 @@ from spinlock.errors import StorageError
 from spinlock.storage.codecs import CODECS
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.verify import changed_rows, verify
-from test_storage.dataset_samples import PLAN, layout_of, plain_contents, shard_of
+from test_storage.dataset_samples import PLAN, feature_layout_of, layout_of, plain_contents, shard_of
 
 TESTS = Path(__file__).resolve().parents[1]
 SOURCE = Path(spinlock.__file__).resolve().parents[1]
@@ -89,6 +89,13 @@ def test_a_sound_file_has_no_damage(path):
     DatasetFile(path).close()
     with h5py.File(path) as file:
         assert list(changed_rows(file, small_layout())) == []
+
+
+def test_the_digest_has_a_known_answer(path):
+    """Whatever way its objects are read, a file keeps the digest that it was sealed with."""
+    shard_of(path, layout_of(features=feature_layout_of(), compression="none", compression_level=0), 0, 4)
+    with DatasetFile(path) as file:
+        assert file.digest == "5a76c9f232cedd97268e194cf0e7b538bc7820f2c888b439c95a51df2a3517b6"
 
 
 def flip(path, place):

@@ -109,6 +109,34 @@ def test_a_damaged_chunk_is_not_copied(tmp_path):
     refused(tmp_path, layout, parts, r"3\.h5: a chunk of outputs/fields, row 4 does not have its checksum")
 
 
+def test_a_damaged_table_is_not_copied(tmp_path):
+    """A shard whose bytes are not those that were committed is checked as a stranger's file is."""
+    layout = layout_with()
+    parts = [shard_of(tmp_path / f"{lo}.h5", layout, lo, hi) for lo, hi in CUTS]
+    with h5py.File(tmp_path / "3.h5") as file:
+        place = file["parameters/params"].id.get_offset()
+    data = bytearray((tmp_path / "3.h5").read_bytes())
+    data[place + 3] ^= 4
+    (tmp_path / "3.h5").write_bytes(data)
+    refused(tmp_path, layout, parts, r"3\.h5 is not a sound .*parameters/params changed since it was written")
+
+
+def test_bytes_that_differ_and_mean_the_same_are_taken(tmp_path):
+    layout = layout_with()
+    parts = [shard_of(tmp_path / f"{lo}.h5", layout, lo, hi) for lo, hi in CUTS]
+    unknown = [replace(part, sha256="0" * 64) for part in parts]
+    finalize(tmp_path / "all.h5", layout, parts, FACTS)
+    finalize(tmp_path / "same.h5", layout, unknown, FACTS)
+    assert (tmp_path / "same.h5").read_bytes() == (tmp_path / "all.h5").read_bytes()
+
+
+def test_a_shard_that_is_gone_is_named(tmp_path):
+    layout = layout_with()
+    parts = [shard_of(tmp_path / f"{lo}.h5", layout, lo, hi) for lo, hi in CUTS]
+    (tmp_path / "3.h5").unlink()
+    refused(tmp_path, layout, parts, r"3\.h5 does not exist")
+
+
 @pytest.mark.parametrize(
     "step", ["create", "shard 0", "shard 2", "seal", "close", "check", "fsync", "rename"]
 )

@@ -6,38 +6,34 @@ are not chunked), so damage is named; the digest of the file is that of the list
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
-import h5py.h5a as h5a
+import h5py.h5d as h5d
+import h5py.h5s as h5s
 import numpy as np
 
 from spinlock.errors import StorageError
+from spinlock.storage.object_facts import check_allocated, object_facts, row_blocks
 from spinlock.storage.schema import CHECKSUMS, checksum_path
 from spinlock.storage.tree import write_attribute
-from spinlock.storage.walk import (
-    H5_ERRORS,
-    Object,
-    attribute_text,
-    error_text,
-    group,
-    is_chunked,
-    is_scale,
-    walk,
-)
+from spinlock.storage.walk import H5_ERRORS, ObjectId, attribute_text, error_text, group, is_scale, walk
 
-BLOCK_BYTES = 2**22
 DIGEST, OBJECTS = "digest", "objects"
 
 
 def object_digests(file: h5py.File) -> dict[str, str]:
     """Return the digest of every object by path; the root is ``/``."""
-    return {path or "/": _object_digest(file, path, item) for path, item in walk(file)}
+    return {path or "/": object_digest(file, path, item) for path, item in walk(file)}
 
 
-def seal(file: h5py.File) -> str:
-    """Compute the digest of a complete file, store it at ``/metadata/checksums`` and return it."""
-    objects = object_digests(file)
+def seal(file: h5py.File, objects: Mapping[str, str] | None = None) -> str:
+    """Store the digest of a complete file at ``/metadata/checksums`` and return it.
+
+    ``objects`` are the digests that its objects must have, where they are known; else they are read.
+    """
+    objects = dict(objects) if objects is not None else object_digests(file)
     digest = _digest(objects)
     write_attribute(group(file, CHECKSUMS), OBJECTS, _listing(objects))
     write_attribute(group(file, CHECKSUMS), DIGEST, digest)
@@ -49,13 +45,18 @@ def read_digest(file: h5py.File) -> str:
     return attribute_text(group(file, CHECKSUMS), DIGEST)
 
 
-def digest_faults(file: h5py.File) -> dict[str, str]:
-    """Return the objects that are not as they were sealed, and what is wrong; empty for a sound file."""
-    faults: dict[str, str] = {}
+def digest_faults(
+    file: h5py.File, found: Mapping[str, ObjectId], unreadable: Mapping[str, StorageError]
+) -> dict[str, str]:
+    """Return the objects that are not as they were sealed, and what is wrong; empty for a sound file.
+
+    ``found`` and ``unreadable`` are what a `walk` over the file met.
+    """
+    faults = {path or "/": str(error) for path, error in unreadable.items()}
     objects: dict[str, str] = {}
-    for path, item in walk(file, lambda path, error: faults.__setitem__(path or "/", str(error))):
+    for path, item in found.items():
         try:
-            objects[path or "/"] = _object_digest(file, path, item)
+            objects[path or "/"] = object_digest(file, path, item)
         except StorageError as error:
             faults[path or "/"] = str(error)
         except H5_ERRORS as error:
@@ -84,85 +85,43 @@ def _listing(objects: dict[str, str]) -> str:
     return json.dumps(objects, sort_keys=True, separators=(",", ":"))
 
 
-def _object_digest(file: h5py.File, path: str, item: Object) -> str:
-    hasher = hashlib.sha256()
-    facts: dict[str, Any] = {"attributes": _attributes(path, item)}
-    if isinstance(item, h5py.Dataset):
-        facts |= _array_facts(item)
-    hasher.update(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
-    if isinstance(item, h5py.Dataset):
-        _hash_values(hasher, file, path, item)
+def object_digest(file: h5py.File, path: str, item: ObjectId) -> str:
+    """Return the digest of one object: SHA-256 of its facts, then of its values."""
+    facts = _facts(path, item)
+    hasher = _begin(facts)
+    if isinstance(item, h5d.DatasetID):
+        _hash_values(hasher, file, path, item, chunked=facts["chunks"] is not None)
     return hasher.hexdigest()
 
 
-def _array_facts(array: h5py.Dataset) -> dict[str, Any]:
-    creation = array.id.get_create_plist()
-    filters = [creation.get_filter(index) for index in range(creation.get_nfilters())]
-    return {
-        "type": _type_name(array.dtype),
-        "shape": array.shape,
-        "maxshape": array.maxshape,
-        "chunks": array.chunks,
-        "filters": [(number, flags, list(values)) for number, flags, values, _name in filters],
-        "fill": np.asarray(array.fillvalue).tobytes().hex(),
-    }
+def facts_hash(path: str, item: ObjectId) -> Any:
+    """Return SHA-256 over the facts of an object, ready for its values (`hashlib`'s object)."""
+    return _begin(_facts(path, item))
 
 
-def _type_name(dtype: np.dtype[Any]) -> str:
-    text = h5py.check_string_dtype(dtype)
-    return f"{text.encoding}:{text.length}" if text else np.dtype(dtype).str
+def _facts(path: str, item: ObjectId) -> dict[str, Any]:
+    return object_facts(item, (DIGEST, OBJECTS) if path == CHECKSUMS else ())
 
 
-def _attributes(path: str, item: Object) -> dict[str, Any]:
-    skipped = (DIGEST, OBJECTS) if path == CHECKSUMS else ()
-    opened = [h5a.open(item.id, index=index) for index in range(h5a.get_num_attrs(item.id))]
-    return {
-        attribute.name.decode(): _canonical(attribute)
-        for attribute in opened
-        if attribute.name.decode() not in skipped
-    }
+def _begin(facts: dict[str, Any]) -> Any:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _canonical(attribute: Any) -> list[Any]:
-    """Return type, shape and value of an attribute; of one that refers to other objects, type and shape.
-
-    Those are the lists by which dimensions and arrays name each other: addresses in the file, which the
-    checksums of HDF5's own headers and of the heaps cover.
-    """
-    dtype = attribute.dtype
-    facts = [_type_name(dtype), attribute.shape]
-    if dtype.hasobject or attribute.shape is None:
-        return facts
-    value = np.empty(attribute.shape, dtype)
-    attribute.read(value)
-    return [*facts, value.tobytes().hex()]
-
-
-def _hash_values(hasher: Any, file: h5py.File, path: str, array: h5py.Dataset) -> None:
+def _hash_values(hasher: Any, file: h5py.File, path: str, array: h5d.DatasetID, *, chunked: bool) -> None:
     """Add the values of an array in blocks of bounded size; chunked ones are covered by their checksums."""
-    if is_chunked(array):
+    if chunked:
         if checksum_path(path) not in file:
             raise StorageError("is chunked and has no checksums")
         return
     if is_scale(array):
-        if array.id.get_storage_size():
+        if array.get_storage_size():
             raise StorageError("names a dimension and should hold no values")
         return
     check_allocated(file, array)
     if not array.shape:
-        hasher.update(np.asarray(array[()]).tobytes())
+        value = np.zeros((), array.dtype)
+        array.read(h5s.ALL, h5s.ALL, value)
+        hasher.update(np.asarray(value[()]).tobytes())
         return
-    rows = array.shape[0]
-    step = max(1, BLOCK_BYTES // max(1, array.nbytes // max(1, rows)))
-    for first in range(0, rows if array.nbytes else 0, step):
-        hasher.update(np.ascontiguousarray(array[first : first + step]).view(np.uint8).data)
-
-
-def check_allocated(file: h5py.File, array: h5py.Dataset) -> None:
-    """Raise `StorageError` unless an array stored in one piece has as many bytes as its shape says.
-
-    So no claim about a size is believed before the file holds that much.
-    """
-    stored = array.id.get_storage_size()
-    if array.shape is None or stored != array.nbytes or stored > file.id.get_filesize():
-        raise StorageError(f"holds {stored} bytes where its shape {array.shape} asks for {array.nbytes}")
+    for _first, block in row_blocks(array):
+        hasher.update(block.view(np.uint8).data)

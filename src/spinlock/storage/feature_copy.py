@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
-from spinlock.storage.chunk_copy import copy_chunks
-from spinlock.storage.digest import BLOCK_BYTES, seal
+from spinlock.storage.chunk_copy import carried_tables, copy_chunks, copy_tables
+from spinlock.storage.digest import seal
 from spinlock.storage.feature_layout import FEATURES, FeatureFacts, FeatureLayout
 from spinlock.storage.finalize import FinalFile, write_seconds
+from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.schema import ROW_CHECKSUMS, Layout, arrays, row_tables
 from spinlock.storage.shards import require_sound, writing
-from spinlock.storage.tree import create_tree, write_table
+from spinlock.storage.tree import create_file, create_tree, write_table
 from spinlock.storage.verify import entry_checksums
 
 Block = tuple[int, Mapping[str, NDArray[Any]]]
@@ -58,7 +59,7 @@ def copy_with_features(
     stated = {**source.attributes, "layout": layout.to_json()}
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
-        with writing(temporary, path) as file:
+        with writing(path, lambda: create_file(temporary)) as file:
             with write_errors(path):
                 create_tree(file, layout, stated, facts)
                 write_seconds(file, layout, facts)
@@ -83,17 +84,16 @@ def copy_with_features(
 
 def _copy(file: h5py.File, source: DatasetFile, layout: Layout) -> None:
     try:
-        copy_chunks(file, source, layout, 0)
+        with source.opened() as part:
+            copy_chunks(file, part, layout, 0)
     except StorageError as error:
         raise StorageError(
             f"{source.path}: {error}. What to do: run `spinlock validate` to list all damage, and generate "
             "the dataset again, or copy it again if it came from elsewhere"
         ) from error
-    for spec in arrays(replace(layout, features=None)):
-        if spec.kind in ("table", "checksum") and spec.path != ROW_CHECKSUMS:
-            source.copy_table(
-                spec.path, lambda first, block, spec=spec: write_table(file, spec, first, block)
-            )
+    kept = [spec for spec in carried_tables(replace(layout, features=None)) if spec.path != ROW_CHECKSUMS]
+    with source.opened() as part:
+        copy_tables(file, part, kept, 0)
 
 
 def _write_blocks(path: Path, file: h5py.File, layout: Layout, blocks: Iterable[Block]) -> None:

@@ -1,6 +1,7 @@
 """Finalize: the shards of a dataset joined into one file, chunk by chunk, without recompression."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ import h5py
 
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
-from spinlock.storage.chunk_copy import copy_chunks
-from spinlock.storage.digest import seal
+from spinlock.storage.chunk_copy import DamagedChunkError, carried_tables, copy_chunks, copy_tables
+from spinlock.storage.digest import read_digest, seal
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FeatureFacts
+from spinlock.storage.opening import open_h5
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.schema import Layout, arrays
-from spinlock.storage.shards import ShardFile, require_sound, writing
-from spinlock.storage.tree import create_tree, write_table
+from spinlock.storage.shards import ShardFile, is_as_committed, require_sound, writing
+from spinlock.storage.tree import create_file, create_tree, write_table
+from spinlock.storage.walk import decode_attribute, group
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def finalize(
         raise StorageError("facts about features go with a layout that has features")
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
-        with writing(temporary, path) as file:
+        with writing(path, lambda: create_file(temporary)) as file:
             with write_errors(path):
                 stated = {**attributes, "layout": layout.to_json(), "first_row": 0}
                 create_tree(file, layout, stated, facts)
@@ -114,20 +117,34 @@ def _check_cover(layout: Layout, shards: Sequence[ShardFile]) -> None:
 
 
 def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> None:
+    try:
+        with _opened(layout, shard, plan_digest) as part:
+            copy_chunks(file, part, layout, shard.lo)
+            copy_tables(file, part, carried_tables(layout), shard.lo)
+    except DamagedChunkError as error:
+        raise StorageError(
+            f"{shard.path}: {error}: delete the shard and run the same command again, which makes it anew"
+        ) from error
+
+
+@contextmanager
+def _opened(layout: Layout, shard: ShardFile, plan_digest: str) -> Iterator[h5py.File]:
+    """Open a shard: where its bytes are those that were committed, they were checked then; else check it."""
+    stated = {
+        "plan_digest": plan_digest,
+        "first_row": shard.lo,
+        "layout": replace(layout, samples=shard.hi - shard.lo).to_json(),
+    }
+    if is_as_committed(shard):
+        with closing(open_h5(shard.path)) as part:
+            facts = {name: decode_attribute(value) for name, value in group(part, "metadata").attrs.items()}
+            if facts == facts | stated and read_digest(part) == shard.digest:
+                yield part
+                return
     with DatasetFile(shard.path) as source:
         _check_shard(source, layout, shard, plan_digest)
-        try:
-            copy_chunks(file, source, layout, shard.lo)
-        except StorageError as error:
-            raise StorageError(
-                f"{shard.path}: {error}: delete the shard and run the same command again, which makes it anew"
-            ) from error
-        for spec in arrays(layout):
-            if spec.kind in ("table", "checksum"):
-                source.copy_table(
-                    spec.path,
-                    lambda first, block, spec=spec: write_table(file, spec, shard.lo + first, block),
-                )
+        with source.opened() as part:
+            yield part
 
 
 def _check_shard(source: DatasetFile, layout: Layout, shard: ShardFile, plan_digest: str) -> None:

@@ -14,16 +14,15 @@ SIGNATURE = b"GCOL\x01\0\0\0"
 HEADER = 16
 
 
-def heap_checksums(path: Path) -> str:
+def heap_checksums(data: bytes | mmap.mmap) -> str:
     """Return [address, size, CRC-32] of each global heap in a file whose arrays are still empty, as JSON."""
     found: list[list[int]] = []
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(SIGNATURE)
-        while start >= 0:
-            size = int.from_bytes(data[start + 8 : start + HEADER], "little")
-            if HEADER <= size <= len(data) - start:
-                found.append([start, size, zlib.crc32(data[start : start + size])])
-            start = data.find(SIGNATURE, start + 1)
+    start = data.find(SIGNATURE)
+    while start >= 0:
+        size = int.from_bytes(data[start + 8 : start + HEADER], "little")
+        if HEADER <= size <= len(data) - start:
+            found.append([start, size, zlib.crc32(data[start : start + size])])
+        start = data.find(SIGNATURE, start + 1)
     return json.dumps(found)
 
 

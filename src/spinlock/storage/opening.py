@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.storage.chunks import chunks_in_row
-from spinlock.storage.digest import check_allocated, digest_faults
+from spinlock.storage.digest import digest_faults
 from spinlock.storage.heaps import heaps_are_sound
+from spinlock.storage.object_facts import array_chunks, check_allocated
 from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes, field_arrays
 from spinlock.storage.tree import HEAPS, array_dtype, array_filters
-from spinlock.storage.walk import H5_ERRORS, attribute_text, dataset, error_text, group, walk
+from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, dataset, error_text, group, walk
 
 REMEDY = (
     "generate it again (`spinlock generate`), or copy it again if it came from elsewhere; "
@@ -68,9 +69,14 @@ def read_layout(file: h5py.File) -> Layout:
     """
     if "metadata" not in file:
         raise StorageError("it has no /metadata: another program made it")
+    require_sound_heaps(file)
+    return Layout.from_json(attribute_text(group(file, "metadata"), "layout"))
+
+
+def require_sound_heaps(file: h5py.File) -> None:
+    """Raise `StorageError` where names and references of dimensions, which HDF5 itself believes, changed."""
     if not heaps_are_sound(Path(file.filename), attribute_text(group(file, CHECKSUMS), HEAPS)):
         raise StorageError("the names and references of its dimensions are damaged")
-    return Layout.from_json(attribute_text(group(file, "metadata"), "layout"))
 
 
 def sound_layout(file: h5py.File) -> Layout:
@@ -81,11 +87,10 @@ def sound_layout(file: h5py.File) -> Layout:
     StorageError
         For the first fault, naming the array.
     """
-    for _ in walk(file):
-        pass
+    found = dict(walk(file))
     layout = read_layout(file)
     for path, what in chain(
-        structure_faults(file, layout), digest_faults(file).items(), count_faults(file, layout)
+        structure_faults(file, layout), digest_faults(file, found, {}).items(), count_faults(file, layout)
     ):
         raise StorageError(f"{path} {what}")
     return layout
@@ -106,18 +111,18 @@ def structure_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str
 
 
 def _check_axis(file: h5py.File, name: str, size: int) -> None:
-    if dataset(file, name).shape != (size,):
+    if array_id(file, name).shape != (size,):
         raise StorageError(f"is no axis of length {size}")
 
 
 def _check_array(file: h5py.File, layout: Layout, spec: ArraySpec) -> None:
-    array = dataset(file, spec.path)
-    creation = array.id.get_create_plist()
+    array = array_id(file, spec.path)
+    creation = array.get_create_plist()
     filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
     for what, found, expected in (
         ("shape", array.shape, spec.shape),
         ("type", array.dtype, array_dtype(spec)),
-        ("chunks", array.chunks, spec.chunks),
+        ("chunks", array_chunks(array), spec.chunks),
         ("filters", filters, [number for number, _ in array_filters(layout, spec)]),
     ):
         if found != expected:
@@ -142,7 +147,7 @@ def count_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
     for spec in field_arrays(layout):
         needed = sum(int(n) * chunks_in_row(spec, int(g)) for g, n in zip(sizes, counts, strict=True))
         try:
-            stored = dataset(file, spec.path).id.get_num_chunks()
+            stored = array_id(file, spec.path).get_num_chunks()
         except H5_ERRORS as error:
             yield spec.path, f"cannot be read ({error_text(error)})"
             continue

@@ -4,23 +4,30 @@ import zlib
 from math import prod
 
 import h5py
+import h5py.h5d as h5d
 import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
+from spinlock.storage.object_facts import array_chunks, read_rows
 from spinlock.storage.schema import ArraySpec, checksum_path
-from spinlock.storage.walk import H5_ERRORS, dataset
+from spinlock.storage.walk import H5_ERRORS, array_id
 
 Offset = tuple[int, ...]
 """The element at which a chunk begins."""
 
 
-def row_checksums(file: h5py.File, spec: ArraySpec, row: int) -> NDArray[np.int64]:
+def checksums_of(file: h5py.File, spec: ArraySpec) -> h5d.DatasetID:
+    """Return the array of a field's checksums, or raise `StorageError`."""
+    return array_id(file, checksum_path(spec.path))
+
+
+def row_checksums(checksums: h5d.DatasetID, spec: ArraySpec, row: int) -> NDArray[np.int64]:
     """Return the checksums of a row's chunks by position, -1 where none is stored."""
-    return np.asarray(dataset(file, checksum_path(spec.path))[row]).reshape(spec.chunk_grid[1:])
+    return read_rows(checksums, row, 1).reshape(spec.chunk_grid[1:])
 
 
-def read_chunk(array: h5py.Dataset, offset: Offset) -> bytes | None:
+def read_chunk(array: h5d.DatasetID, offset: Offset) -> bytes | None:
     """Return the raw bytes of a chunk, None where none is stored.
 
     Raises
@@ -29,20 +36,20 @@ def read_chunk(array: h5py.Dataset, offset: Offset) -> bytes | None:
         Where it cannot be read, its size cannot be right, or it skips filters.
     """
     try:
-        info = array.id.get_chunk_info_by_coord(offset)
+        info = array.get_chunk_info_by_coord(offset)
         if info.byte_offset is None:
             return None
-        largest = 2 * prod(array.chunks or ()) * array.dtype.itemsize + 4096
+        largest = 2 * prod(array_chunks(array) or ()) * array.dtype.itemsize + 4096
         if info.size > largest or info.filter_mask:
             raise StorageError(
                 f"has an impossible size ({info.size} bytes) or filter mask ({info.filter_mask})"
             )
-        return array.id.read_direct_chunk(offset)[1]
+        return array.read_direct_chunk(offset)[1]
     except H5_ERRORS as error:
         raise StorageError(f"cannot be read ({error})") from error
 
 
-def read_sound_chunk(array: h5py.Dataset, offset: Offset, crc: int) -> bytes:
+def read_sound_chunk(array: h5d.DatasetID, offset: Offset, crc: int) -> bytes:
     """Return the raw bytes of a chunk that has this CRC-32, or raise `StorageError`."""
     raw = read_chunk(array, offset)
     if raw is None:
@@ -52,7 +59,7 @@ def read_sound_chunk(array: h5py.Dataset, offset: Offset, crc: int) -> bytes:
     return raw
 
 
-def chunk_fault(array: h5py.Dataset, offset: Offset, crc: int) -> str | None:
+def chunk_fault(array: h5d.DatasetID, offset: Offset, crc: int) -> str | None:
     """Return what is wrong with a chunk whose checksum is ``crc`` (-1: none should be stored), or None."""
     try:
         if crc >= 0:

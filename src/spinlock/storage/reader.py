@@ -18,12 +18,22 @@ from spinlock.errors import StorageError
 from spinlock.registry import unknown_name
 from spinlock.storage.chunks import ChunkWindow, chunk_offset, chunk_shape, row_shape, row_windows
 from spinlock.storage.codecs import find_codec
-from spinlock.storage.digest import BLOCK_BYTES, read_digest
+from spinlock.storage.digest import read_digest
+from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.opening import open_h5, refuse, same_file, sound_layout
-from spinlock.storage.raw_chunks import read_sound_chunk, row_checksums
+from spinlock.storage.raw_chunks import checksums_of, read_sound_chunk, row_checksums
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import ArraySpec, arrays
-from spinlock.storage.walk import H5_ERRORS, dataset, decode_attribute, group, is_chunked, is_scale, walk
+from spinlock.storage.walk import (
+    H5_ERRORS,
+    array_id,
+    dataset,
+    decode_attribute,
+    group,
+    is_chunked,
+    is_scale,
+    walk,
+)
 
 TABLES = {"table", "coordinate", "checksum", "timing"}
 """Kinds of arrays that are read as tables."""
@@ -202,16 +212,16 @@ class DatasetFile:
     def _read_chunks(
         self, file: h5py.File, spec: ArraySpec, index: int, windows: list[ChunkWindow]
     ) -> list[bytes]:
-        array, touched = dataset(file, spec.path), self._touched[spec.path]
+        array, touched = array_id(file, spec.path), self._touched[spec.path]
         crcs: NDArray[np.int64] | None = None
         raw = []
         for window in windows:
             place, offset = (index, *window.position), chunk_offset(spec, index, window.position)
             if touched[place]:
-                raw.append(array.id.read_direct_chunk(offset)[1])
+                raw.append(array.read_direct_chunk(offset)[1])
                 continue
             if crcs is None:
-                crcs = row_checksums(file, spec, index)
+                crcs = row_checksums(checksums_of(file, spec), spec, index)
             raw.append(read_sound_chunk(array, offset, int(crcs[window.position])))
             touched[place] = True
         return raw
@@ -239,9 +249,9 @@ class DatasetFile:
         """Return every array of the file, by path; axes that only name a dimension are left out."""
         with self.opened() as file:
             items = [
-                (path, item)
+                (path, h5py.Dataset(item))
                 for path, item in walk(file)
-                if isinstance(item, h5py.Dataset) and not is_scale(item)
+                if isinstance(item, h5py.h5d.DatasetID) and not is_scale(item)
             ]
             return [self._info(path, item) for path, item in items]
 

@@ -1,7 +1,7 @@
 """Shards: a range of rows in a file of its own, committed atomically, the same bytes every time."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
 from spinlock.storage.chunks import chunk_offset
+from spinlock.storage.damage import Damage
 from spinlock.storage.digest import seal
 from spinlock.storage.feature_layout import EXTRACTION_TIME
-from spinlock.storage.rows import Chunk, EncodedRow
+from spinlock.storage.read_back import read_back_damage
+from spinlock.storage.rows import EncodedRow, stored_dtype
 from spinlock.storage.schema import (
     ROW_CHECKSUMS,
     ArraySpec,
@@ -26,9 +28,10 @@ from spinlock.storage.schema import (
     field_arrays,
     row_tables,
 )
-from spinlock.storage.tree import create_file, create_tree, write_table
+from spinlock.storage.tree import write_table
+from spinlock.storage.tree_image import tree_image
 from spinlock.storage.verify import verify
-from spinlock.storage.walk import dataset
+from spinlock.storage.walk import array_id
 
 
 @dataclass(frozen=True)
@@ -79,30 +82,32 @@ def write_shard(
     if not 0 <= lo < hi <= layout.samples:
         raise StorageError(f"rows {lo} to {hi} are no part of a dataset of {layout.samples} samples")
     part = replace(layout, samples=hi - lo)
-    facts = {**attributes, "layout": part.to_json(), "first_row": lo}
+    facts = {**attributes, "layout": part.to_json()}
     if "plan_digest" not in attributes:
         raise StorageError("a shard needs the attribute plan_digest")
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
-        with writing(temporary, path) as file:
+        image = tree_image(part, facts)
+        with writing(path, lambda: image.open_copy(temporary, lo)) as file:
+            columns, crcs = _write_rows(path, file, part, rows, checkpoint)
             with write_errors(path):
-                create_tree(file, part, facts)
-            _write_rows(path, file, part, rows, checkpoint)
-            with write_errors(path):
-                digest = seal(file)
+                for spec in arrays(part):
+                    if spec.path in columns:
+                        write_table(file, spec, 0, columns[spec.path])
+                digest = seal(file, image.filled_digests(file, columns))
             checkpoint("close")
         checkpoint("check")
         with write_errors(path):
-            require_sound(temporary, path)
+            require_no_damage(read_back_damage(temporary, digest, crcs), path)
             size, sha256 = temporary.stat().st_size, file_sha256(temporary)
     return ShardFile(path, lo, hi, size, sha256, digest)
 
 
 @contextmanager
-def writing(temporary: Path, path: Path) -> Iterator[h5py.File]:
-    """Create an HDF5 file that will be committed at ``path``, and close it at the end."""
+def writing(path: Path, opened: Callable[[], h5py.File]) -> Iterator[h5py.File]:
+    """Open an HDF5 file that will be committed at ``path``, and close it at the end."""
     with write_errors(path):
-        file = create_file(temporary)
+        file = opened()
     try:
         yield file
     finally:
@@ -112,9 +117,11 @@ def writing(temporary: Path, path: Path) -> Iterator[h5py.File]:
 
 def _write_rows(
     path: Path, file: h5py.File, layout: Layout, rows: Iterable[EncodedRow], checkpoint: Checkpoint
-) -> None:
+) -> tuple[dict[str, NDArray[Any]], dict[ArraySpec, NDArray[np.int64]]]:
+    """Write the chunks of all rows; return what the tables hold, in its stored type, and the chunks' CRCs."""
     fields, tables = field_arrays(layout), row_tables(layout)
-    crcs = {spec.path: np.full(spec.chunk_grid, -1, np.int64) for spec in fields}
+    targets = {spec.path: array_id(file, spec.path) for spec in fields}
+    crcs = {spec: np.full(spec.chunk_grid, -1, np.int64) for spec in fields}
     entries: list[Mapping[str, Any]] = []
     row_crcs: list[int] = []
     for index, row in enumerate(rows):
@@ -123,7 +130,10 @@ def _write_rows(
             raise StorageError(f"a shard of {layout.samples} rows was given more")
         with write_errors(path):
             for spec in fields:
-                write_chunks(file, spec, index, row.chunks[spec.path], crcs[spec.path])
+                for chunk in row.chunks[spec.path]:
+                    offset = chunk_offset(spec, index, chunk.position)
+                    targets[spec.path].write_direct_chunk(offset, chunk.data)
+                    crcs[spec][(index, *chunk.position)] = chunk.crc
         entries.append(row.entries)
         row_crcs.append(row.crc)
     if len(entries) != layout.samples:
@@ -132,31 +142,33 @@ def _write_rows(
     columns[ROW_CHECKSUMS] = np.array(row_crcs, np.uint32)
     if layout.features is not None:
         columns[EXTRACTION_TIME] = np.full(layout.samples, np.nan)  # a shard holds no times
-    columns |= {checksum_path(field): grid.reshape(layout.samples, -1) for field, grid in crcs.items()}
-    with write_errors(path):
-        for spec in arrays(layout):
-            if spec.path in columns:
-                write_table(file, spec, 0, columns[spec.path])
-
-
-def write_chunks(
-    file: h5py.File, spec: ArraySpec, row: int, chunks: Iterable[Chunk], crcs: NDArray[np.int64]
-) -> None:
-    """Write the chunks of one row of a field as they are, and note their checksums in ``crcs``."""
-    target = dataset(file, spec.path).id
-    for chunk in chunks:
-        target.write_direct_chunk(chunk_offset(spec, row, chunk.position), chunk.data)
-        crcs[(row, *chunk.position)] = chunk.crc
+    for spec, grid in crcs.items():
+        columns[checksum_path(spec.path)] = grid.reshape(layout.samples, -1)
+    kinds = {spec.path: stored_dtype(spec) for spec in arrays(layout)}
+    stored = {name: np.ascontiguousarray(values, kinds[name]) for name, values in columns.items()}
+    return stored, crcs
 
 
 def require_sound(temporary: Path, path: Path) -> None:
     """Raise `StorageError` unless a file just written reads back sound."""
-    damage = verify(temporary)
+    require_no_damage(verify(temporary), path)
+
+
+def require_no_damage(damage: list[Damage], path: Path) -> None:
+    """Raise `StorageError` where a file that was to stand at ``path`` reads back with damage."""
     if damage:
         raise StorageError(
             f"{path} was written but reads back wrong ({damage[0]}): the disk or the memory of this machine "
             "may be faulty; the file was dropped, run the same command again"
         )
+
+
+def is_as_committed(shard: ShardFile) -> bool:
+    """Return whether a shard's file still has the bytes that were read back and found right."""
+    try:
+        return file_sha256(shard.path) == shard.sha256
+    except OSError:
+        return False
 
 
 def file_sha256(path: Path) -> str:

@@ -5,12 +5,15 @@ one with the default bounds opens and reads zeros. No object keeps the time of i
 """
 
 import json
+import mmap
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
+import h5py.h5a as h5a
 import h5py.h5d as h5d
 import h5py.h5ds as h5ds
 import h5py.h5f as h5f
@@ -28,10 +31,13 @@ from spinlock.storage.feature_layout import FEATURES, SCHEMA, SDF, FeatureFacts,
 from spinlock.storage.heaps import heap_checksums
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes
-from spinlock.storage.walk import Object, dataset, group
+from spinlock.storage.walk import Object, array_id, dataset, group
 
 NETCDF_DIMENSION = "This is a netCDF dimension but not a netCDF variable. %9d"
 """The scale name by which netCDF readers know an axis that has a length and no values."""
+
+MEMORY_STEP = 2**16
+"""Bytes by which a file in memory grows."""
 
 HEAPS = "heaps"
 """The attribute of ``/metadata/checksums`` that holds the checksums of the global heaps."""
@@ -39,11 +45,39 @@ HEAPS = "heaps"
 
 def create_file(path: Path) -> h5py.File:
     """Return a new, empty file open for writing; an existing one is never touched (`FileExistsError`)."""
-    access, creation = h5p.create(h5p.FILE_ACCESS), h5p.create(h5p.FILE_CREATE)
+    return h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, _creation(), _access()))
+
+
+def create_memory_file() -> h5py.File:
+    """Return a new, empty file that stands in memory alone and is gone when it is closed."""
+    access = _access()
+    access.set_fapl_core(MEMORY_STEP, False)
+    name = f"spinlock-{threading.get_ident()}"  # HDF5 takes two files of one name for the same
+    return h5py.File(h5f.create(name.encode(), h5f.ACC_EXCL, _creation(), access))
+
+
+def memory_image(file: h5py.File) -> bytes:
+    """Return the bytes of a file in memory, as they would stand on disk if it were closed now."""
+    file.flush()
+    return file.id.get_file_image()
+
+
+def open_for_writing(path: Path) -> h5py.File:
+    """Return a file that `create_file` could have made, open for writing."""
+    return h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDWR, _access()))
+
+
+def _access() -> Any:
+    access = h5p.create(h5p.FILE_ACCESS)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
+    return access
+
+
+def _creation() -> Any:
+    creation = h5p.create(h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
-    return h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, creation, access))
+    return creation
 
 
 def create_tree(
@@ -66,8 +100,20 @@ def create_tree(
     for name, value in attributes.items():
         write_attribute(metadata, name, value)
     _describe_features(file, layout, facts)
+    write_attribute(group(file, CHECKSUMS), HEAPS, _heap_checksums(file))
+
+
+def _heap_checksums(file: h5py.File) -> str:
+    if file.driver == "core":
+        return heap_checksums(memory_image(file))
     file.flush()
-    write_attribute(group(file, CHECKSUMS), HEAPS, heap_checksums(Path(file.filename)))
+    with Path(file.filename).open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return heap_checksums(data)
+
+
+def set_first_row(file: h5py.File, first_row: int) -> None:
+    """Replace the attribute of ``/metadata`` that says which row the file begins with."""
+    h5a.open(group(file, "metadata").id, b"first_row").write(np.array(first_row, np.int64))
 
 
 def _describe_features(file: h5py.File, layout: Layout, facts: FeatureFacts | None) -> None:
@@ -122,7 +168,7 @@ def array_filters(layout: Layout, spec: ArraySpec) -> tuple[Filter, ...]:
 def write_table(file: h5py.File, spec: ArraySpec, first: int, entries: NDArray[Any]) -> None:
     """Write consecutive entries [n, …] of a table or checksum array from row ``first`` on."""
     values = np.ascontiguousarray(entries, dtype=stored_dtype(spec))
-    target = dataset(file, spec.path).id
+    target = array_id(file, spec.path)
     place = target.get_space()
     place.select_hyperslab((first,) + (0,) * (values.ndim - 1), values.shape)
     # The type in memory is that in the file: numpy's bytes alone would be taken for ASCII, not UTF-8.

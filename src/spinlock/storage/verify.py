@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from spinlock.errors import StorageError
 from spinlock.storage.chunks import chunk_offset, row_windows
 from spinlock.storage.damage import Damage
-from spinlock.storage.digest import BLOCK_BYTES, digest_faults
+from spinlock.storage.digest import digest_faults
+from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.opening import grid_faults, open_h5, read_layout, structure_faults
-from spinlock.storage.raw_chunks import chunk_fault, row_checksums
+from spinlock.storage.raw_chunks import checksums_of, chunk_fault, row_checksums
 from spinlock.storage.schema import (
     ROW_CHECKSUMS,
     ArraySpec,
@@ -24,7 +25,7 @@ from spinlock.storage.schema import (
     field_arrays,
     row_tables,
 )
-from spinlock.storage.walk import H5_ERRORS, ForbiddenObjectError, dataset, error_text, walk
+from spinlock.storage.walk import H5_ERRORS, ForbiddenObjectError, array_id, dataset, error_text, walk
 
 
 def verify(path: Path) -> list[Damage]:
@@ -50,19 +51,18 @@ def verify(path: Path) -> list[Damage]:
 
 def file_damage(file: h5py.File) -> Iterator[Damage]:
     """Yield all damage of an open file; may raise where it is too damaged to go on."""
-    objects: dict[str, StorageError] = {}
-    for _ in walk(file, objects.__setitem__):
-        pass
+    unreadable: dict[str, StorageError] = {}
+    found = dict(walk(file, unreadable.__setitem__))
     forbidden = [
         Damage(path, None, str(error))
-        for path, error in objects.items()
+        for path, error in unreadable.items()
         if isinstance(error, ForbiddenObjectError)
     ]
     yield from forbidden
     if forbidden:
         return
     layout = read_layout(file)
-    faults = digest_faults(file) | dict(structure_faults(file, layout))
+    faults = digest_faults(file, found, unreadable) | dict(structure_faults(file, layout))
     yield from (Damage(path, None, what) for path, what in faults.items())
     tables = [spec.path for spec in row_tables(layout)]
     suspects = [path for path in (*tables, ROW_CHECKSUMS) if path in faults]
@@ -112,9 +112,10 @@ def chunk_damage(
     file: h5py.File, spec: ArraySpec, grids: NDArray[np.int32], known: tuple[int, ...]
 ) -> Iterator[Damage]:
     """Yield the damaged, missing and superfluous chunks of a field."""
-    array = dataset(file, spec.path)
+    array = array_id(file, spec.path)
+    checksums = checksums_of(file, spec)
     for row, grid in enumerate(grids.tolist()):
-        crcs = row_checksums(file, spec, row)
+        crcs = row_checksums(checksums, spec, row)
         wanted = {window.position for window in row_windows(spec, grid)} if grid in known else None
         for position in product(*map(range, spec.chunk_grid[1:])):
             crc = int(crcs[position])

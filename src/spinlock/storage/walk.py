@@ -1,10 +1,12 @@
 """Everything an HDF5 file holds: groups and arrays that stand in the file itself, nothing hidden."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import h5py.h5d as h5d
+import h5py.h5ds as h5ds
+import h5py.h5g as h5g
 import h5py.h5l as h5l
 import h5py.h5o as h5o
 
@@ -12,6 +14,8 @@ from spinlock.errors import StorageError
 from spinlock.storage.codecs import BLOSC_FILTER, DEFLATE_FILTER, SHUFFLE_FILTER, ZSTD_FILTER
 
 Object = h5py.Group | h5py.Dataset
+
+ObjectId: TypeAlias = "h5g.GroupID | h5d.DatasetID"
 
 H5_ERRORS = (
     OSError,
@@ -42,31 +46,32 @@ def refuse_fault(path: str, error: StorageError) -> None:
     raise type(error)(f"{path or '/'} {error}") from error
 
 
-def walk(file: h5py.File, fault: Fault = refuse_fault) -> Iterator[tuple[str, Object]]:
-    """Yield every object as (path without leading slash, object), sorted by path, the root as ``""``.
+def walk(file: h5py.File, fault: Fault = refuse_fault) -> Iterator[tuple[str, ObjectId]]:
+    """Yield every object as (path without leading slash, identifier), sorted by path, the root as ``""``.
 
     Nothing outside the file is ever opened. A fault is: a soft or external link, a second link to one object,
     a named type, an array whose values stand outside the file or in a form that Spinlock does not write, and
-    what HDF5 cannot read.
+    what HDF5 cannot read. Identifiers are HDF5's own: h5py's objects cost several times as much to make.
 
     Raises
     ------
     StorageError
         For the first fault, unless ``fault`` does otherwise; the object is then left out.
     """
-    yield from _walk(group(file, "/"), "", set(), fault)
+    yield from _walk(group(file, "/").id, "", set(), fault)
 
 
-def _walk(parent: h5py.Group, path: str, seen: set[int], fault: Fault) -> Iterator[tuple[str, Object]]:
+def _walk(parent: h5g.GroupID, path: str, seen: set[int], fault: Fault) -> Iterator[tuple[str, ObjectId]]:
     yield path, parent
     try:
-        names = sorted(parent.keys())
-        seen.add(h5o.get_info(parent.id).addr)
+        names = sorted(parent)
+        seen.add(h5o.get_info(parent).addr)
     except H5_ERRORS as error:
         fault(path, StorageError(f"has unreadable contents ({error_text(error)})"))
         return
     for name in names:
-        child_path = f"{path}/{name}" if path else name
+        plain = name.decode("utf-8", "surrogateescape")
+        child_path = f"{path}/{plain}" if path else plain
         try:
             child = _child(parent, name, seen)
         except StorageError as error:
@@ -74,25 +79,25 @@ def _walk(parent: h5py.Group, path: str, seen: set[int], fault: Fault) -> Iterat
         except H5_ERRORS as error:
             fault(child_path, StorageError(f"cannot be read ({error_text(error)})"))
         else:
-            if isinstance(child, h5py.Group):
+            if isinstance(child, h5g.GroupID):
                 yield from _walk(child, child_path, seen, fault)
             else:
                 yield child_path, child
 
 
-def _child(parent: h5py.Group, name: str, seen: set[int]) -> Object:
+def _child(parent: h5g.GroupID, name: bytes, seen: set[int]) -> ObjectId:
     """Return a member that stands in this file, for the first time and in a known form."""
-    if parent.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+    if parent.links.get_info(name).type != h5l.TYPE_HARD:
         raise ForbiddenObjectError("is a link that leads elsewhere; a dataset holds its own arrays only")
-    child = parent[name]
-    address = h5o.get_info(child.id).addr
+    child = h5o.open(parent, name)
+    address = h5o.get_info(child).addr
     if address in seen:
         raise ForbiddenObjectError("is a second name of another object")
     seen.add(address)
-    if isinstance(child, h5py.Dataset):
+    if isinstance(child, h5d.DatasetID):
         _check_storage(child)
         return child
-    if isinstance(child, h5py.Group):
+    if isinstance(child, h5g.GroupID):
         return child
     raise ForbiddenObjectError("is neither a group nor an array")
 
@@ -102,8 +107,8 @@ def error_text(error: Exception) -> str:
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
-def _check_storage(array: h5py.Dataset) -> None:
-    creation = array.id.get_create_plist()
+def _check_storage(array: h5d.DatasetID) -> None:
+    creation = array.get_create_plist()
     if creation.get_layout() not in (h5d.CONTIGUOUS, h5d.CHUNKED):
         raise ForbiddenObjectError("is a virtual array, or of a form that Spinlock does not write")
     if creation.get_external_count():
@@ -129,6 +134,17 @@ def dataset(file: h5py.File, path: str) -> h5py.Dataset:
     return found
 
 
+def array_id(file: h5py.File, path: str) -> h5d.DatasetID:
+    """Return the identifier of the array at a path, or raise `StorageError`."""
+    try:
+        found = h5o.open(file.id, path.encode())
+    except H5_ERRORS as error:
+        raise StorageError(f"{path} is missing or cannot be read ({error_text(error)})") from error
+    if not isinstance(found, h5d.DatasetID):
+        raise StorageError(f"{path} is not an array")
+    return found
+
+
 def _object(file: h5py.File, path: str) -> Any:
     try:
         return file[path]
@@ -149,9 +165,9 @@ def is_chunked(array: h5py.Dataset) -> bool:
     return array.chunks is not None
 
 
-def is_scale(array: h5py.Dataset) -> bool:
+def is_scale(array: h5d.DatasetID) -> bool:
     """Return whether an array only names a dimension: it holds no values."""
-    return array.attrs.get("CLASS") == b"DIMENSION_SCALE"
+    return h5ds.is_scale(array)
 
 
 def decode_attribute(value: Any) -> Any:
