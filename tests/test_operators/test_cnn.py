@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spinlock.operators import Operator, build, families
 from spinlock.operators.activations import ACTIVATIONS
+from spinlock.operators.block import wrap
 from spinlock.operators.cnn import cnn_flops, cnn_hidden_width, layer_widths
 from test_operators.network_samples import Reference, cnn_defaults, keyed_states, operator
 
@@ -107,7 +108,7 @@ def test_a_residual_block_is_the_documented_mean():
     network = operator(channels=8, num_layers=1, block="residual", normalization="none")
     x = keyed_states(channels=8)
     hidden = network.blocks[0]
-    branch = functional.gelu(hidden.convolve(x) + hidden.bias[:, None, None])
+    branch = functional.gelu(hidden.convolve(wrap(x, hidden.margin)) + hidden.bias[:, None, None])
     expected = functional.conv2d((x + branch) / math.sqrt(2), network.weight, network.bias)
     assert close(network(x), expected)
 

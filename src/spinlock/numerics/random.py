@@ -41,8 +41,14 @@ def random_words(
     for what, values in zip(("index", "step", "realization"), columns, strict=True):
         if not isinstance(values, Tensor) or values.device.type == "cpu":
             _check_column(what, values)
-    blocks = torch.arange(-(-count // 4), dtype=torch.int64, device=device)
     rows = (column(steps) << 16) | site, column(samples), (column(realizations) << 16) | int(purpose)
+    count = -(-count // 4)
+    if device.type == "cpu":
+        from spinlock.numerics.blocks import philox_blocks
+
+        coordinates = torch.stack(torch.broadcast_tensors(*rows))[..., 0]
+        return torch.from_numpy(philox_blocks(coordinates.numpy(), count, key.words))
+    blocks = torch.arange(count, dtype=torch.int64, device=device)
     output = philox4x32((blocks[None, :], *rows), key.words)
     return torch.stack(torch.broadcast_tensors(*output))
 

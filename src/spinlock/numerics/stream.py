@@ -6,12 +6,10 @@ Number e of a stream is element e of the array that `SampleKeys` would draw at t
 import numpy as np
 from jaxtyping import UInt64
 
+from spinlock.numerics.blocks import philox
 from spinlock.numerics.compiled import compiled
 from spinlock.numerics.random import SampleKeys
 
-WORDS, SHIFT = np.uint64(0xFFFF_FFFF), np.uint64(32)
-MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD251_1F53), np.uint64(0xCD9E_8D57)
-WEYL_0, WEYL_1 = np.uint64(0x9E37_79B9), np.uint64(0xBB67_AE85)
 ONE = np.uint64(1)
 
 POSITION, BUFFER, LENGTH = 6, 7, 11
@@ -32,16 +30,8 @@ def streams(keys: SampleKeys, site: str, step: int = 0) -> UInt64[np.ndarray, "b
 @compiled
 def _refill(stream):
     """Compute the next block by Philox4x32-10, as `spinlock.keys.philox4x32` does."""
-    c0, c1, c2, c3 = stream[0], stream[1], stream[2], stream[3]
-    k0, k1 = stream[4], stream[5]
-    for _ in range(10):
-        product0, product1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
-        c0 = (product1 >> SHIFT) ^ c1 ^ k0
-        c1 = product1 & WORDS
-        c2 = (product0 >> SHIFT) ^ c3 ^ k1
-        c3 = product0 & WORDS
-        k0, k1 = (k0 + WEYL_0) & WORDS, (k1 + WEYL_1) & WORDS
-    stream[BUFFER], stream[BUFFER + 1], stream[BUFFER + 2], stream[BUFFER + 3] = c0, c1, c2, c3
+    words = philox(stream[0], stream[1], stream[2], stream[3], stream[4], stream[5])
+    stream[BUFFER], stream[BUFFER + 1], stream[BUFFER + 2], stream[BUFFER + 3] = words
     stream[0] += ONE
     stream[POSITION] = 0
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -22,18 +22,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sin": torch.sin,
 }
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,
-    "leaky_relu": partial(functional.leaky_relu, inplace=True),
-    "gelu": torch._C._nn.gelu_,  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
-    "silu": partial(functional.silu, inplace=True),
-    "elu": partial(functional.elu, inplace=True),
-    "tanh": torch.tanh_,
-    "sin": torch.sin_,
-}
-"""The same functions, written over their argument."""
 
-assert set(ACTIVATIONS) == set(IN_PLACE) == set(get_args(Activation))
+assert set(ACTIVATIONS) == set(get_args(Activation))
 
 
 @cache

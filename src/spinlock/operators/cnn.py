@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from spinlock.numerics.threads import single_thread
-from spinlock.operators.activations import ACTIVATIONS, IN_PLACE, Activation, Signal
+from spinlock.operators.activations import Activation, Signal
+from spinlock.operators.block import HiddenBlock, wrap
 from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
-from spinlock.operators.normalization import Normalization, batch_normalize, normalize
+from spinlock.operators.normalization import Normalization
 from spinlock.registry import Integer, Real
 
 ChannelSchedule = Literal["constant", "doubling"]
@@ -41,45 +41,6 @@ def cnn_flops(*, channels: int, size: int, num_layers: int, base_channels: int, 
 def cnn_hidden_width(*, num_layers: int, base_channels: int, channel_schedule: str, **_: object) -> int:
     """Return the channels of the widest hidden block."""
     return max(layer_widths(num_layers, base_channels, channel_schedule))
-
-
-class HiddenBlock(nn.Module):
-    """One hidden block: φ(norm(W ∗ x) + b), around it a shortcut where the block is residual.
-
-    In inference mode bias and activation overwrite the convolution, which nothing else holds: the same bits
-    in memory that is in cache already.
-    """
-
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor,
-        shortcut: Tensor | None,
-        *,
-        residual: bool,
-        normalization: str,
-        activation: str,
-    ) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
-        self.shortcut = None if shortcut is None else nn.Parameter(shortcut)
-        self.residual, self.normalization = residual, normalization
-        self.activate, self.overwrite = ACTIVATIONS[activation], IN_PLACE[activation]
-
-    def convolve(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
-        """Return the circular convolution W ∗ x."""
-        margin = self.weight.shape[-1] // 2
-        padded = functional.pad(x, (margin,) * 4, mode="circular") if margin else x
-        return functional.conv2d(padded, self.weight)
-
-    def finish(self, x: Float[Tensor, "b c h w"], z: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
-        """Return the block's output from its input x and the normalized convolution z; z may be used up."""
-        bias = self.bias[:, None, None]
-        y = self.overwrite(z.add_(bias)) if torch.is_inference_mode_enabled() else self.activate(z + bias)
-        if not self.residual:
-            return y
-        carried = x if self.shortcut is None else functional.conv2d(x, self.shortcut)
-        return (carried + y) * math.sqrt(0.5)
 
 
 class Cnn(nn.Module):
@@ -110,33 +71,31 @@ class Cnn(nn.Module):
         self, states: Sequence[Tensor], hooks: Sequence[HiddenHook], peers: Sequence[Sequence[int]]
     ) -> list[Tensor]:
         """Return O of each state [1,C,H,W], its hook called after every hidden block."""
-        if not self.lockstep:
-            return [
-                self._read_out(self._through_blocks(x, hook), x)
-                for x, hook in zip(states, hooks, strict=True)
-            ]
+        if self.lockstep:
+            return self._together(states, hooks, peers)
+        return [self._together([x], [hook], [[0]])[0] for x, hook in zip(states, hooks, strict=True)]
+
+    def _together(
+        self, states: Sequence[Tensor], hooks: Sequence[HiddenHook], peers: Sequence[Sequence[int]]
+    ) -> list[Tensor]:
+        """Return O of states that go through each block side by side."""
+        blocks = [block for block in self.blocks if isinstance(block, HiddenBlock)]
+        margins = [*(block.margin for block in blocks), 0]
         hidden = [x.to(self.weight.dtype) for x in states]
-        for layer, block in enumerate(self._blocks()):
-            normalized = batch_normalize([block.convolve(x) for x in hidden], peers)
-            hidden = [
-                hook(layer, block.finish(x, z)) for hook, x, z in zip(hooks, hidden, normalized, strict=True)
+        wrapped = [wrap(x, margins[0]) for x in hidden]
+        for layer, block in enumerate(blocks):
+            margin = margins[layer + 1]
+            finished = block.finish(hidden, [block.convolve(x) for x in wrapped], peers, margin)
+            hidden = [hook(layer, y) for hook, (_, y) in zip(hooks, finished, strict=True)]
+            wrapped = [
+                padded if x is y else wrap(x, margin) for x, (padded, y) in zip(hidden, finished, strict=True)
             ]
         return [self._read_out(h, x) for h, x in zip(hidden, states, strict=True)]
 
-    def _blocks(self) -> list[HiddenBlock]:
-        return [block for block in self.blocks if isinstance(block, HiddenBlock)]
-
-    def _through_blocks(self, x: Tensor, hook: HiddenHook) -> Tensor:
-        hidden = x.to(self.weight.dtype)
-        for layer, block in enumerate(self._blocks()):
-            z = block.convolve(hidden)
-            if block.normalization != "none":
-                z = normalize(z, block.normalization)
-            hidden = hook(layer, block.finish(hidden, z))
-        return hidden
-
     def _read_out(self, hidden: Tensor, x: Tensor) -> Tensor:
-        y = functional.conv2d(hidden, self.weight, self.bias).to(x.dtype)
+        """Return the 1×1 convolution as a product of matrices, on a CPU several times as fast."""
+        pixels = hidden[0].permute(1, 2, 0).flatten(0, 1)
+        y = torch.addmm(self.bias[:, None], self.weight[:, :, 0, 0], pixels.t()).view(x.shape).to(x.dtype)
         return y.tanh() if self.bounded else y
 
 

@@ -4,10 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 from torch.nn import functional
+
+from spinlock.operators import fused
 
 Normalization = Literal["none", "instance", "layer", "group", "batch"]
 
@@ -16,13 +19,26 @@ EPSILON = 1e-5
 
 
 def groups(normalization: str, channels: int) -> int:
-    """Return the number of channel groups: all for instance, 1 for layer, gcd(channels, 8) for group."""
-    return {"instance": channels, "layer": 1, "group": math.gcd(channels, 8)}[normalization]
+    """Return the number of channel groups: 0 for none, C for instance, 1 for layer, gcd(C, 8) for group."""
+    return {"none": 0, "instance": channels, "layer": 1, "group": math.gcd(channels, 8)}[normalization]
 
 
 def normalize(x: Float[Tensor, "b c h w"], normalization: str) -> Float[Tensor, "b c h w"]:
     """Return (x − μ)/√(σ² + ε) with μ, σ² over each group of channels of each sample (Wu & He, ECCV 2018)."""
     return functional.group_norm(x, groups(normalization, x.shape[1]), eps=EPSILON)
+
+
+def batch_affine(
+    states: Sequence[Float32[np.ndarray, "h w k"]], peers: Sequence[Sequence[int]]
+) -> list[Float32[np.ndarray, "2 k"]]:
+    """Return the mean μ and the scale 1/√(σ² + ε) of each channel in the peers of each state.
+
+    The statistics are pooled in float64 in the order of the peers, so the result does not depend on how the
+    states are stored or scheduled.
+    """
+    moments = np.stack([fused.moments(z) for z in states])
+    known = {members: fused.pooled(moments[list(members)], EPSILON) for members in set(map(tuple, peers))}
+    return [known[tuple(members)] for members in peers]
 
 
 def batch_normalize(

@@ -1,0 +1,133 @@
+"""The compiled pass behind a convolution: its definition, its bits, and the gradient put beside it."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from spinlock.operators import fused
+from spinlock.operators.activations import ACTIVATIONS
+from spinlock.operators.normalization import EPSILON, groups
+from test_operators.network_samples import keyed_states, operator
+
+SHAPES = [(4, 8, 3), (5, 7, 2), (1, 1, 1), (16, 24, 33), (8, 64, 16)]
+
+
+def pixels(shape, offset=0.0):
+    height, width, channels = shape
+    field = keyed_states(1, channels, max(height, width))[0, :, :height, :width]
+    return np.ascontiguousarray(field.permute(1, 2, 0).numpy() * 2 + np.float32(offset))
+
+
+def test_the_compiled_loops_are_in_use_here():
+    assert fused.agrees()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_moments(shape, offset):
+    z = pixels(shape, offset)
+    mean, variance = fused.moments(z)
+    precise = z.astype(np.float64).reshape(-1, shape[-1])
+    assert np.allclose(mean, precise.mean(0), rtol=1e-13)
+    assert np.allclose(variance, precise.var(0), rtol=1e-6, atol=1e-6 if offset else 1e-13)
+    assert np.array_equal(fused.moments(z), fused.plain_moments(z))
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_finish_is_its_definition(shape, activation):
+    z = pixels(shape)
+    mean, variance = fused.moments(z)
+    affine = np.stack((mean, (variance + EPSILON) ** -0.5)).astype(np.float32)
+    bias = np.linspace(-1, 1, shape[-1]).astype(np.float32)
+    inside = ACTIVATIONS[activation](torch.from_numpy((z - affine[0]) * affine[1] + bias))
+    for margin in (0, 1, min(3, *shape[:2])):
+        y = fused.finish(z, affine, bias, activation, margin)
+        assert y.flags.c_contiguous
+        assert np.array_equal(y, fused.plain_finish(z, affine, bias, activation, margin))
+        assert np.array_equal(y, fused.settle(z, shape[-1], EPSILON, bias, activation, margin))
+        wrapped = functional.pad(inside.permute(2, 0, 1)[None], (margin,) * 4, mode="circular")[0]
+        assert np.abs(y - wrapped.permute(1, 2, 0).numpy()).max() < 3e-6
+
+
+@pytest.mark.parametrize("normalization", ["instance", "layer", "group"])
+@pytest.mark.parametrize("shape", [(16, 16, 12), (9, 7, 6)])
+def test_settle_leaves_mean_zero_and_variance_one(normalization, shape):
+    channels = shape[-1]
+    z = pixels(shape, offset=5.0) * np.arange(1, channels + 1, dtype=np.float32)
+    count = groups(normalization, channels)
+    settled = fused.settle(z, count, EPSILON, np.full(channels, 7, np.float32), "relu", 0)
+    y = (settled.astype(np.float64) - 7).reshape(-1, count, channels // count)
+    assert np.abs(y.mean(axis=(0, 2))).max() < 1e-5
+    assert np.allclose(y.var(axis=(0, 2)), 1, atol=1e-4)
+    plain = fused.plain_settle(z, count, EPSILON, np.full(channels, 7, np.float32), "relu", 0)
+    assert np.array_equal(settled, plain)
+
+
+def test_no_groups_normalize_nothing():
+    z, bias = pixels((8, 8, 3)), np.float32([0, 1, -1])
+    assert np.array_equal(fused.settle(z, 0, EPSILON, bias, "relu", 0), np.maximum(z + bias, 0))
+
+
+def test_a_constant_field_becomes_its_bias():
+    z = np.full((16, 16, 4), 3.3, np.float32)
+    assert (fused.settle(z, 4, EPSILON, np.full(4, 2, np.float32), "relu", 1) == 2).all()
+
+
+@pytest.mark.parametrize(("kernel_size", "width", "size"), [(3, 13, 24), (5, 24, 64), (3, 32, 32)])
+@pytest.mark.parametrize("normalization", ["none", "instance", "group", "batch"])
+def test_every_pixel_is_treated_alike_to_the_last_bit(kernel_size, width, size, normalization):
+    network = operator(
+        num_layers=3,
+        base_channels=width,
+        kernel_size=kernel_size,
+        normalization=normalization,
+        bias_scale=0.3,
+    )
+    uniform = torch.tensor([0.3, -1.1, 0.7])[None, :, None, None].expand(1, 3, size, size)
+    assert (network(uniform) == network(uniform)[..., :1, :1]).all()
+    x = keyed_states(1, size=size)
+    assert torch.equal(network(x.roll((5, 11), (2, 3))), network(x).roll((5, 11), (2, 3)))
+
+
+def test_not_finite_values_pass_through():
+    z = pixels((8, 8, 2))
+    z[0, 0, 0], z[1, 1, 1] = np.nan, np.inf
+    y = fused.finish(z, np.float32([[0, 0], [1, 1]]), np.zeros(2, np.float32), "gelu", 0)
+    assert np.isnan(y[0, 0, 0])
+    assert np.isinf(y[1, 1, 1])
+    assert np.isfinite(y).sum() == y.size - 2
+    assert np.isnan(fused.moments(z)[0]).tolist() == [True, False]
+    assert np.isnan(fused.moments(z)[1]).all()
+    assert np.isnan(fused.settle(z, 2, EPSILON, np.zeros(2, np.float32), "relu", 0)).all()
+
+
+def test_without_agreement_the_definition_itself_gives_the_same_bits(monkeypatch, caplog):
+    network, x = operator(num_layers=3, base_channels=5), keyed_states()
+    compiled = network(x)
+    monkeypatch.setattr(fused, "_compiled_moments", lambda z: np.zeros((2, z.shape[-1])))
+    fused.agrees.cache_clear()
+    try:
+        assert torch.equal(network(x), compiled)
+        assert "differs from numpy's" in caplog.text
+    finally:
+        monkeypatch.undo()
+        fused.agrees.cache_clear()
+
+
+@pytest.mark.parametrize("normalization", ["none", "instance", "group", "batch"])
+@pytest.mark.parametrize("block", ["conv", "residual"])
+def test_a_gradient_changes_no_bit_and_is_right(normalization, block):
+    network = operator(num_layers=2, base_channels=4, normalization=normalization, block=block, kernel_size=3)
+    x = keyed_states(2, size=8)
+    traced = x.clone().requires_grad_(True)
+    y = network(traced)
+    assert torch.equal(y.detach(), network(x))
+    direction, step = keyed_states(3, size=8)[1:], 1e-2
+    (y * direction).sum().backward()
+    towards = keyed_states(5, size=8)[3:]
+    slope = ((network(x + step * towards) - network(x - step * towards)) * direction).double().sum() / (
+        2 * step
+    )
+    assert float((traced.grad * towards).sum()) == pytest.approx(float(slope), rel=2e-2)
