@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import bare_convolutions
-import plain_generation
 import torch
 from jobs import ROLLOUT, SNAPSHOT, WIDE, Settings, configured
-from processes import memory_ratio, planning_costs, start_ratios, workers_ratio
+from processes import memory_ratio, plain_seconds, planning_costs, start_ratios, workers_ratio
 
 from spinlock.dataset import DatasetGenerationPipeline
 from spinlock.execution.devices import prepare_process
@@ -105,12 +104,11 @@ def seconds(call: Callable[[], object]) -> float:
 
 def snapshot(bench: Bench) -> Iterator[Line]:
     """Measure the snapshot job against its naive form."""
-    config = bench.config(SNAPSHOT)
-    plan, path = make_plan(config), bench.folder / "plain.h5"
+    samples = make_plan(bench.config(SNAPSHOT)).total_samples
     ratios, note = bench.ratios(
-        lambda: seconds(lambda: plain_generation.generate(plan, path)), bench.own(SNAPSHOT)
+        lambda: plain_seconds(SNAPSHOT, bench.folder / "plain", samples), bench.own(SNAPSHOT)
     )
-    yield Line(f"snapshot job, {plan.total_samples} operators: naive / own", ratios, 7, True, note)
+    yield Line(f"snapshot job, {samples} operators: naive / own", ratios, 7, True, note)
 
 
 def against_floor(bench: Bench, name: str, settings: Settings, bound: float) -> Iterator[Line]:

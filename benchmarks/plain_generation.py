@@ -54,11 +54,13 @@ def rolled_out(model: nn.Module, x: Tensor, draw: Draw, steps: int) -> Tensor:
     return x
 
 
-def generate(plan: Plan, path: Path, device: torch.device | None = None) -> None:
-    """Write a dataset of the shapes of a plan, sample by sample."""
+def generate(
+    plan: Plan, path: Path, device: torch.device | None = None, samples: int | None = None
+) -> None:
+    """Write a dataset of the shapes of a plan, or of its first samples, sample by sample."""
     device = device or torch.device("cpu")
     simulation, size = plan.config.simulation, plan.grids[-1]
-    count, channels = plan.total_samples, simulation.num_channels
+    count, channels = samples or plan.total_samples, simulation.num_channels
     shape = (simulation.num_realizations, channels, size, size)
     packed: dict[str, Any] = {"dtype": "float32", "compression": "gzip", "compression_opts": 4}
     with h5py.File(path, "w") as file, torch.no_grad():

@@ -40,6 +40,22 @@ assert rows == plan.total_samples and plan.layout.samples == rows
 print(json.dumps([time.perf_counter() - start, peak() - before]))
 """
 
+PLAIN = """
+import json, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import plain_generation
+from spinlock.config import load_config
+from spinlock.execution.plan import make_plan
+plan = make_plan(load_config(sys.argv[1]))
+path = Path(sys.argv[1]).with_name("plain.h5")
+plain_generation.generate(plan, path, samples=2)
+start = time.perf_counter()
+plain_generation.generate(plan, path)
+print(json.dumps(time.perf_counter() - start))
+"""
+"""In a process of its own, whose memory is managed as usual; two samples come first and do not count."""
+
 GENERATION = """
 import json, os, sys, time, warnings
 if sys.argv[3] == "pinned":
@@ -81,6 +97,11 @@ def memory_ratio(folder: Path, few: int, many: int) -> tuple[float, str]:
     architecture["base_channels"] = {"type": "choice", "choices": [4]}
     peaks = [answer(PEAK, changed(light, folder / f"memory{count}", count)) for count in (many, few)]
     return peaks[0] / peaks[1], f"{peaks[0]:.0f} MB / {peaks[1]:.0f} MB"
+
+
+def plain_seconds(settings: Settings, folder: Path, samples: int) -> float:
+    """Return how long the naive form of a job takes."""
+    return answer(PLAIN, changed(settings, folder, samples), str(Path(__file__).parent))
 
 
 def planning_costs(folder: Path, rows: int) -> tuple[float, float]:
