@@ -65,6 +65,17 @@ def test_settle_leaves_mean_zero_and_variance_one(normalization, shape):
     assert np.array_equal(settled, plain)
 
 
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_bfloat16_is_computed_in_float32_and_rounded_once(activation):
+    z = pixels((9, 16, 5))
+    rounded = torch.from_numpy(z).bfloat16()
+    bits, bias = rounded.view(torch.uint16).numpy(), np.linspace(-1, 1, 5).astype(np.float32)
+    y = fused.settle(bits, 5, EPSILON, bias, activation, 2)
+    exact = fused.settle(rounded.float().numpy(), 5, EPSILON, bias, activation, 2)
+    assert np.array_equal(y, torch.from_numpy(exact).bfloat16().view(torch.uint16).numpy())
+    assert np.array_equal(y, fused.plain_settle(bits, 5, EPSILON, bias, activation, 2))
+
+
 def test_no_groups_normalize_nothing():
     z, bias = pixels((8, 8, 3)), np.float32([0, 1, -1])
     assert np.array_equal(fused.settle(z, 0, EPSILON, bias, "relu", 0), np.maximum(z + bias, 0))

@@ -25,7 +25,7 @@ from spinlock.operators.normalization import (
     normalize,
 )
 
-FUSED = (torch.float32, torch.bfloat16, torch.float16)
+FUSED = (torch.float32, torch.bfloat16)
 """Number formats that the compiled pass takes; it computes in float32."""
 
 State = Float[Tensor, "1 c h w"]
@@ -105,8 +105,8 @@ class HiddenBlock(nn.Module):
         self, convolved: Sequence[Hidden], peers: Sequence[Sequence[int]], margin: int
     ) -> list[Tensor]:
         """Return φ(norm(z) + b), wrapped by ``margin``, by the compiled pass."""
-        pixels = [z.float().permute(0, 2, 3, 1).numpy()[0] for z in convolved]
-        bias, dtype = self.bias.detach().float().numpy(), convolved[0].dtype
+        pixels = list(map(_pixels, convolved))
+        bias = self.bias.detach().float().numpy()
         if self.normalization == "batch":
             affine = batch_affine(pixels, peers)
             finished = [
@@ -116,7 +116,19 @@ class HiddenBlock(nn.Module):
         else:
             count = groups(self.normalization, len(bias))
             finished = [fused.settle(z, count, EPSILON, bias, self.activation, margin) for z in pixels]
-        return [torch.from_numpy(y).unsqueeze(0).permute(0, 3, 1, 2).to(dtype) for y in finished]
+        return list(map(_hidden, finished))
+
+
+def _pixels(z: Hidden) -> fused.Pixels:
+    """Return the memory of a state with channels last as numpy sees it; bfloat16 as its bits."""
+    memory = z.permute(0, 2, 3, 1)
+    return memory.numpy()[0] if z.dtype == torch.float32 else memory.view(torch.uint16).numpy()[0]
+
+
+def _hidden(pixels: fused.Wrapped) -> Hidden:
+    """Return the state that numpy holds; `_pixels` undone."""
+    memory = torch.from_numpy(pixels).unsqueeze(0)
+    return (memory if memory.dtype == torch.float32 else memory.view(torch.bfloat16)).permute(0, 3, 1, 2)
 
 
 def _inside(padded: Tensor, margin: int) -> Tensor:

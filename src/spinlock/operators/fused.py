@@ -11,9 +11,10 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, UInt16
 
 from spinlock.numerics import elementary
+from spinlock.numerics.bfloat16 import stored, widened
 from spinlock.numerics.compiled import compiled
 from spinlock.operators.activations import Activation
 
@@ -35,8 +36,10 @@ FUNCTIONS = (
 )
 RELU, LEAKY_RELU, GELU, SILU, ELU, TANH, SIN = FUNCTIONS
 
-Pixels = Float32[np.ndarray, "h w k"]
-Wrapped = Float32[np.ndarray, "h2 w2 k"]
+Pixels = Float32[np.ndarray, "h w k"] | UInt16[np.ndarray, "h w k"]
+"""float32, or the bits of bfloat16, which are computed with in float32."""
+
+Wrapped = Float32[np.ndarray, "h2 w2 k"] | UInt16[np.ndarray, "h2 w2 k"]
 PerChannel = Float32[np.ndarray, "k"]
 Moments = Float64[np.ndarray, "2 k"]
 Affine = Float32[np.ndarray, "2 k"]
@@ -73,10 +76,12 @@ def agrees() -> bool:
     count = np.arange(4 * 12 * 6, dtype=np.float32).reshape(4, 12, 6)
     values = (count * np.float32(0.37)) % 11 - np.float32(5.5)
     same = np.array_equal(_compiled_moments(values), plain_moments(values))
-    for groups, activation in product((0, 6, 2, 1), CODES):
+    for z, groups, activation in product(
+        (values, stored(values, count.view(np.uint16))), (0, 6, 2, 1), CODES
+    ):
         options = groups, 0.1, values[0, 0], activation, 1
-        fields = _compiled_settle(values, *options), plain_settle(values, *options)
-        compiled_bits, plain_bits = (field.view(np.int32) for field in fields)
+        fields = _compiled_settle(z, *options), plain_settle(z, *options)
+        compiled_bits, plain_bits = (field.view(np.uint8) for field in fields)
         same = same and np.array_equal(compiled_bits, plain_bits)
     if not same:
         logger.warning(
@@ -90,7 +95,7 @@ def plain_moments(z: Pixels) -> Moments:
     """Return what `moments` means: sums over groups of ``span`` pixels side by side, then over these."""
     height, width, channels = z.shape
     span = _span(width)
-    wide = z.reshape(-1, span * channels).astype(np.float64)
+    wide = widened(z).reshape(-1, span * channels).astype(np.float64)
     count = height * width
     sums, squares = (
         np.add.reduce(np.add.reduce(v, axis=0).reshape(span, channels), axis=0) for v in (wide, wide * wide)
@@ -101,7 +106,7 @@ def plain_moments(z: Pixels) -> Moments:
 
 def plain_finish(z: Pixels, affine: Affine, bias: PerChannel, activation: Activation, margin: int) -> Wrapped:
     """Return what `finish` means."""
-    y = FUNCTIONS[CODES[activation]]((z - affine[0]) * affine[1] + bias)
+    y = stored(FUNCTIONS[CODES[activation]]((widened(z) - affine[0]) * affine[1] + bias), z)
     return np.pad(y, ((margin, margin), (margin, margin), (0, 0)), mode="wrap") if margin else y
 
 
@@ -145,7 +150,7 @@ def _compiled_settle(
 
 def _blank(z: Pixels, margin: int) -> Wrapped:
     height, width, channels = z.shape
-    return np.empty((height + 2 * margin, width + 2 * margin, channels), np.float32)
+    return np.empty((height + 2 * margin, width + 2 * margin, channels), z.dtype)
 
 
 @compiled
@@ -158,7 +163,7 @@ def _sum(z, span, result):
     for group in range(groups):
         row = values[group]
         for k in range(length):
-            value = np.float64(row[k])
+            value = np.float64(widened(row[k]))
             sums[k] += value
             squares[k] += value * value
     count = groups * span
@@ -196,15 +201,15 @@ def _finish(z, affine, bias, span, activation, margin, out):  # noqa: C901 (a lo
     channels, block, edge = bias.size, span * bias.size, margin * bias.size
     rows, lines = z.reshape(len(z), -1), out.reshape(len(out), -1)
     height, length = rows.shape
-    mean, scale, offset = np.empty(block, F), np.empty(block, F), np.empty(block, F)
+    mean, scale, offset, y = np.empty(block, F), np.empty(block, F), np.empty(block, F), np.empty(block, F)
     for k in range(block):
         mean[k], scale[k], offset[k] = affine[0, k % channels], affine[1, k % channels], bias[k % channels]
     for h in range(height):
         line = lines[h + margin]
         for first in range(0, length, block):
-            x, y = rows[h, first : first + block], line[edge + first : edge + first + block]
+            x, target = rows[h, first : first + block], line[edge + first : edge + first + block]
             for k in range(block):
-                y[k] = (x[k] - mean[k]) * scale[k] + offset[k]
+                y[k] = (widened(x[k]) - mean[k]) * scale[k] + offset[k]
             if activation == 0:
                 for k in range(block):
                     y[k] = RELU(y[k])
@@ -226,6 +231,8 @@ def _finish(z, affine, bias, span, activation, margin, out):  # noqa: C901 (a lo
             else:
                 for k in range(block):
                     y[k] = SIN(y[k])
+            for k in range(block):
+                target[k] = stored(y[k], x[k])
         for k in range(edge):
             line[k] = line[length + k]
             line[edge + length + k] = line[edge + k]

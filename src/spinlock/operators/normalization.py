@@ -29,7 +29,7 @@ def normalize(x: Float[Tensor, "b c h w"], normalization: str) -> Float[Tensor, 
 
 
 def batch_affine(
-    states: Sequence[Float32[np.ndarray, "h w k"]], peers: Sequence[Sequence[int]]
+    states: Sequence[fused.Pixels], peers: Sequence[Sequence[int]]
 ) -> list[Float32[np.ndarray, "2 k"]]:
     """Return the mean μ and the scale 1/√(σ² + ε) of each channel in the peers of each state.
 
