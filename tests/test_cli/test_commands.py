@@ -10,6 +10,7 @@ import pytest
 import tiny
 from spinlock import __version__
 from spinlock.cli.program import COMMANDS, run
+from spinlock.execution.stages import STAGES
 
 
 @pytest.fixture
@@ -69,6 +70,22 @@ def test_generate_with_json(command, config, tmp_path):
     assert summary["bytes"] == (tmp_path / "a.h5").stat().st_size
     assert sum(summary["dynamics"].values()) == 3
     assert "planning" in err
+
+
+def test_generate_with_a_profile(command, config, tmp_path):
+    words = ("generate", "--config", config, "--output", tmp_path / "a.h5", "--profile")
+    code, out, _ = command(*words)
+    assert code == 0
+    table = out[out.index("profile, summed over workers") :].splitlines()
+    assert table[1].split() == ["stage", "seconds", "share", "bytes", "in", "bytes", "out"]
+    named = [line.split("  ")[1] for line in table[2:-1]]
+    assert named == ["planning", *(s for s in STAGES if s != "features"), "finalizing"]
+    assert table[-1].startswith("  workers (inline): ")
+    assert "1 × " in table[-1]
+    assert "nothing was computed" in command(*words)[1]
+    code, out, _ = command(*words, "--force", "--json")
+    assert code == 0
+    assert [stage["stage"] for stage in strict_object(out)["profile"]["stages"]] == named
 
 
 def test_generate_quietly(command, config, tmp_path):

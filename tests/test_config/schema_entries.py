@@ -20,8 +20,9 @@ from spinlock.config.parameters import HEADINGS
 from spinlock.dataset import DatasetGenerationPipeline
 from spinlock.dataset.quality import sampling_report
 from spinlock.errors import SpinlockError
-from spinlock.execution import make_plan
+from spinlock.execution import in_flight, make_plan
 from spinlock.execution.devices import resolve_devices
+from spinlock.execution.estimate import PROCESS_BYTES, estimate
 from spinlock.execution.executors.choice import choose
 from test_config.config_texts import config_of
 
@@ -131,6 +132,16 @@ def devices_share_the_work(before: Config, after: Config) -> None:
     assert workers_of(after, spread) == ("process", 3)
 
 
+def fraction_bounds_workers(before: Config, after: Config) -> None:
+    """On a machine whose free memory holds just ten samples."""
+    plan = make_plan(before)
+    free = 10 * (estimate(plan).memory_bytes - PROCESS_BYTES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_flight, "free_bytes", lambda device: free)
+        assert workers_of(before) == ("inline", 4)
+        assert workers_of(after) == ("inline", 2)
+
+
 def output_is_made_there(before: Config, after: Config) -> None:
     for config in (before, after):
         DatasetGenerationPipeline(config).generate()
@@ -211,6 +222,9 @@ ENTRIES: dict[str, Entry] = {
     ),
     f"{PARALLELISM}.workers": Entry(3, 2, context=INLINE, proof=workers_are_counted),
     f"{PARALLELISM}.devices": Entry("auto", [0, 2, "cuda:3"], proof=devices_share_the_work),
+    "simulation.memory_fraction": Entry(
+        0.7, 0.25, context=INLINE | {f"{PARALLELISM}.workers": 4}, proof=fraction_bounds_workers
+    ),
     "simulation.input_generation.method": Entry(
         "localized", "random", "draws layout data", {"simulation.input_generation": {}}
     ),

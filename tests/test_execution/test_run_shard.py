@@ -1,12 +1,16 @@
 """A shard is the same bytes every time, or it is not there at all."""
 
+import threading
+
 import pytest
 import torch
 
 import tiny
 from spinlock.errors import StorageError
+from spinlock.execution import shard
 from spinlock.execution.plan import make_plan
 from spinlock.execution.shard import CancelledError, Signals, run_shard
+from spinlock.execution.stages import STAGES
 from spinlock.storage import read_receipts, shard_path
 
 CPU = torch.device("cpu")
@@ -34,8 +38,30 @@ def test_a_shard_made_twice_is_the_same_file(plan, tmp_path):
     assert (first.lo, first.hi) == plan.shard_range(1) == (3, 6)
     assert (first.attempt, second.attempt) == (1, 2)
     assert read_receipts(one, plan.digest, deep=True).valid == {1: again}
-    assert {"simulation", "encoding", "writing"} == set(first.timings)
+    assert list(first.timings) == [stage for stage in STAGES if stage != "features"]
     assert set(first.environment) == {"device", "device_model", "instruction_set", "torch"}
+
+
+def test_a_shard_encoded_beside_computation_is_the_same_file(plan, tmp_path, monkeypatch):
+    one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
+    with tiny.unchecked_shapes():
+        first = run_shard(plan, 1, one, CPU)
+        monkeypatch.setattr(shard._Shard, "_in_turn", shard._Shard._beside)
+        second = run_shard(plan, 1, two, CPU)
+    assert shard_path(one, 1).read_bytes() == shard_path(two, 1).read_bytes()
+    assert first.traffic == second.traffic
+    assert set(first.timings) == set(second.timings)
+
+
+@pytest.mark.parametrize("after", [1, 30])
+def test_a_shard_cancelled_while_a_row_is_encoded_leaves_nothing(plan, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(shard._Shard, "_in_turn", shard._Shard._beside)
+    asked, threads = iter(range(10_000)), set(threading.enumerate())
+    parts = directory(tmp_path / "d")
+    with tiny.unchecked_shapes(), pytest.raises(CancelledError):
+        run_shard(plan, 0, parts, CPU, signals=Signals(stopping=lambda: next(asked) >= after))
+    assert [path for path in parts.rglob("*") if path.is_file()] == []
+    assert set(threading.enumerate()) == threads
 
 
 def test_rows_are_told_one_by_one(plan, tmp_path):

@@ -15,7 +15,8 @@ EXAMPLES = """examples:
   spinlock generate --config configs/experiments/test_100.yaml
   spinlock generate --config configs/experiments/my_experiment.yaml --total-samples 20 --device cpu
   spinlock generate --config my.yaml --set simulation.num_timesteps=64 dataset.storage.trajectories=all
-  spinlock generate --config my.yaml --dry-run"""
+  spinlock generate --config my.yaml --dry-run
+  spinlock generate --config my.yaml --profile"""
 
 FLAGS = (
     ("--output", "PATH", str, "dataset.output_path", "the file to make"),
@@ -45,6 +46,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="any key, such as simulation.precision=bfloat16",
     )
     command.add_argument("--dry-run", action="store_true", help="print sizes and time, and make nothing")
+    command.add_argument(
+        "--profile", action="store_true", help="print time and bytes of each stage at the end"
+    )
     command.add_argument("--force", action="store_true", help="replace another dataset at the output path")
     command.add_argument("--fresh", action="store_true", help="drop partial work and begin again")
     command.add_argument(
@@ -75,7 +79,7 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
 def run(options: argparse.Namespace) -> int:
     """Make the dataset, or print the plan."""
     from spinlock.cli.progress import Progress
-    from spinlock.cli.render import render_plan, render_summary
+    from spinlock.cli.render import render_plan, render_profile, render_summary
     from spinlock.config import load_config
     from spinlock.dataset import DatasetGenerationPipeline
 
@@ -89,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     with Progress(hidden=options.quiet) as progress:
         summary = pipeline.generate(progress)
     _print(options, summary.as_dict(), render_summary)
+    if options.profile and not options.json:
+        _print(options, summary.as_dict()["profile"], render_profile)
     return 0
 
 

@@ -107,12 +107,36 @@ def render_summary(summary: Mapping[str, Any]) -> str:
     return f"{summary['path']} is complete\n{table(rows)}"
 
 
+def render_profile(profile: Mapping[str, Any] | None) -> str:
+    """Return the profile of a run: a line for each stage, and how busy the workers were."""
+    from spinlock.storage import readable_size
+
+    if profile is None:
+        return "profile: nothing was computed, the dataset was complete before"
+    rows = [("stage", "seconds   share      bytes in     bytes out")]
+    for stage in profile["stages"]:
+        sizes = (readable_size(stage[way]) if stage[way] else "-" for way in ("bytes_in", "bytes_out"))
+        taken, given = sizes
+        numbers = f"{stage['seconds']:>7.2f}  {100 * stage['share']:>4.0f} %"
+        rows.append((stage["stage"], f"{numbers}  {taken:>12}  {given:>12}"))
+    workers, wall = profile["workers"], profile["worker_wall_seconds"]
+    busy, held = profile["worker_seconds"], profile["workers"] * profile["worker_wall_seconds"]
+    share = f" ({100 * busy / held:.0f} %)" if held else ""
+    told = (
+        f"workers ({profile['executor']}): {busy:.2f} s in stages, of {workers} × {wall:.2f} s{share}; "
+        f"wall time {profile['wall_seconds']:.2f} s"
+    )
+    return f"profile, summed over workers\n{table(rows)}\n  {told}"
+
+
 def render_plan(plan: Mapping[str, Any]) -> str:
     """Return the plan of a dry run."""
     from spinlock.storage import readable_size
 
     types = plan["initial_conditions"]
     where = f"{plan['executor']}, {plan['workers']} workers, {plan['device']}"
+    most = plan["fit_into_memory"]
+    fit = "" if most is None else f" ({most} would fit into memory)"
     rows = [
         ("output", plan["output"] + (" (complete already)" if plan["complete"] else "")),
         ("samples", f"{plan['samples']} in {plan['shards']} shards of {plan['rows_per_shard']}"),
@@ -125,6 +149,7 @@ def render_plan(plan: Mapping[str, Any]) -> str:
         ("data", f"{readable_size(plan['data_bytes'])} uncompressed"),
         ("disk needed", readable_size(plan["disk_bytes"])),
         ("memory", f"about {readable_size(plan['memory_bytes'])}"),
+        ("in flight", f"{plan['in_flight']} at a time{fit}"),
         ("time", f"about {duration(plan['seconds'])} ({where})"),
         ("sampling", sampling_line(plan["sampling"])),
         ("plan", plan["plan_digest"][:16]),

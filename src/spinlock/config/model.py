@@ -179,6 +179,13 @@ class Simulation(Section):
         "content", default="float32", description="Number format inside the operator; states stay float32."
     )
     parallelism: Parallelism = affecting("execution", default=Parallelism(), description="Who does the work.")
+    memory_fraction: float = affecting(
+        "execution",
+        default=0.7,
+        gt=0,
+        le=1,
+        description="Share of the free memory that samples in flight may take.",
+    )
     input_generation: InputGeneration = affecting("content", description="Initial conditions.")
 
 

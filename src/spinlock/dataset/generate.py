@@ -1,7 +1,6 @@
 """The pipeline: configuration → plan → quality gate → shards → one complete file."""
 
 import logging
-import time
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,6 +11,7 @@ import torch
 from spinlock.config.model import Config
 from spinlock.dataset.feature_facts import generated_facts
 from spinlock.dataset.output import check_output, require_disk, resolved_output
+from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.provenance import file_attributes, refuse_mixing
 from spinlock.dataset.quality import sampling_report
@@ -77,7 +77,7 @@ class DatasetGenerationPipeline:
             ) from None
 
     def _generate(self, progress: Progress) -> Summary:
-        started = time.perf_counter()
+        profiler = Profiler()
         progress.stage("planning")
         prepare_process()
         plan = make_plan(self.config)
@@ -95,19 +95,26 @@ class DatasetGenerationPipeline:
             if check_output(output, plan, force=self.force, fresh=self.fresh):
                 run.remove()  # another run made it between the first look and the lock
                 return summarise(output)
-            executor, workers, made = self._compute(plan, devices, run, progress)
+            executor, workers, before = self._compute(plan, devices, run, progress, profiler)
             progress.stage("finalizing")
+            profiler.begin("finalizing")
             receipts = run.all_receipts()
             attributes = file_attributes(plan, sampling, receipts, executor, workers)
             shards = [receipt.shard_file(run.path) for receipt in receipts]
             finalize(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
             run.remove()
-        return summarise(output, seconds=time.perf_counter() - started, made=made)
+        profile = profiler.profile(receipts, before, output, executor, workers)
+        return summarise(output, profile, sum(one.hi - one.lo for one in receipts if one.shard not in before))
 
     def _compute(
-        self, plan: Plan, devices: Sequence[torch.device], run: RunDirectory, progress: Progress
-    ) -> tuple[str, int, int]:
-        """Compute every shard without a valid receipt; return executor, workers and samples made."""
+        self,
+        plan: Plan,
+        devices: Sequence[torch.device],
+        run: RunDirectory,
+        progress: Progress,
+        profiler: Profiler,
+    ) -> tuple[str, int, frozenset[int]]:
+        """Compute every shard without a valid receipt; return executor, workers, shards that had one."""
         scan = run.receipts(deep=True)
         for path, reason in scan.rejected.items():
             logger.info("%s does not count (%s); its samples are made again", path.name, reason)
@@ -119,15 +126,16 @@ class DatasetGenerationPipeline:
         progress.begin(plan.total_samples, done)
         missing = [shard for shard in range(plan.num_shards) if shard not in scan.valid]
         if not missing:
-            return "none", 0, 0
+            return "none", 0, frozenset(scan.valid)
         kind, workers = choose(plan, devices, len(missing))
         progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
+        profiler.begin("workers")
         job = Job(plan, run.path, tuple(devices), workers)
         with closing(execute(kind, job, missing, progress.advance)) as outcomes:
             failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
         if failed:
             raise SpinlockError(_failure(plan, failed))
-        return kind, workers, plan.total_samples - done
+        return kind, workers, frozenset(scan.valid)
 
 
 def _failure(plan: Plan, failed: list[Quarantined]) -> str:

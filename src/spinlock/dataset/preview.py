@@ -10,6 +10,7 @@ from spinlock.dataset.quality import sampling_report
 from spinlock.execution.devices import prepare_process, resolve_devices
 from spinlock.execution.estimate import calibrate, estimate, extreme_draws
 from spinlock.execution.executors.choice import choose
+from spinlock.execution.in_flight import most_in_flight
 from spinlock.execution.plan import make_plan
 
 
@@ -43,6 +44,8 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
         "rows_per_shard": plan.rows_per_shard,
         "executor": kind,
         "workers": workers,
+        "in_flight": workers,
+        "fit_into_memory": most_in_flight(plan, devices, processes=kind == "process"),
         "device": str(devices[0]),
         "architectures": cost.architectures,
         "surveyed": cost.surveyed,

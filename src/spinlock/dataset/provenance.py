@@ -1,7 +1,6 @@
 """Provenance: where and how a dataset was made, as its receipts say and its file records."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,7 @@ from spinlock.dataset.quality import SamplingReport
 from spinlock.errors import UsageError
 from spinlock.execution.environment import numerical_environment, software_versions
 from spinlock.execution.plan import Plan
+from spinlock.execution.stages import summed_seconds
 from spinlock.storage import Receipt
 
 
@@ -23,10 +23,8 @@ def merged_environments(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
 
 def merged_timings(receipts: Iterable[Receipt]) -> dict[str, float]:
     """Return the seconds of each stage, summed over receipts."""
-    total: Counter[str] = Counter()
-    for receipt in receipts:
-        total.update(receipt.timings)
-    return {stage: round(seconds, 3) for stage, seconds in total.items()}
+    summed = summed_seconds(receipt.timings for receipt in receipts)
+    return {stage: round(seconds, 3) for stage, seconds in summed.items()}
 
 
 def refuse_mixing(receipts: Iterable[Receipt], devices: Sequence[torch.device]) -> None:

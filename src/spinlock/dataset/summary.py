@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from spinlock.dataset.profile import Profile
 from spinlock.storage import DatasetFile
 
 
@@ -25,6 +26,8 @@ class Summary:
         Samples by dynamics label.
     sampling
         The recorded quality of the sampling.
+    profile
+        Where the time of this run went, stage by stage; None where the dataset was complete before.
     """
 
     path: str
@@ -36,23 +39,25 @@ class Summary:
     dynamics: dict[str, int]
     sampling: dict[str, Any]
     plan_digest: str
+    profile: Profile | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary as JSON can hold it."""
         return asdict(self)
 
 
-def summarise(path: Path, seconds: float | None = None, made: int = 0) -> Summary:
+def summarise(path: Path, profile: Profile | None = None, made: int = 0) -> Summary:
     """Return the summary of a dataset file."""
     with DatasetFile(path) as file:
         return Summary(
             path=str(path),
             bytes=path.stat().st_size,
             samples=file.layout.samples,
-            seconds=seconds,
+            seconds=profile and profile.wall_seconds,
             made=made,
             core_seconds=json.loads(file.attributes["provenance"])["timings"],
             dynamics=dict(Counter(file.table("metadata/dynamics").tolist()).most_common()),
             sampling=json.loads(file.attributes["sampling_metrics"]),
             plan_digest=file.attributes["plan_digest"],
+            profile=profile,
         )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -104,29 +105,58 @@ def predicted_seconds(plan: Plan, draw: Draw, count: int) -> float:
     return ROW_SECONDS + count * step
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """What one draw costs: its network, operations of all applications, seconds, features, side, memory."""
+
+    architecture: tuple[object, ...]
+    flops: int
+    seconds: float
+    feature_seconds: float
+    grid_size: int
+    hidden_bytes: int
+
+
+_surveys: WeakKeyDictionary[Plan, list[_Cost]] = WeakKeyDictionary()
+
+
+def _survey(plan: Plan) -> list[_Cost]:
+    """Return what each of the first draws costs; found once for a plan."""
+    if plan not in _surveys:
+        _surveys[plan] = [_cost(plan, draw) for draw in plan.draws(0, min(SURVEYED, plan.total_samples))]
+    return _surveys[plan]
+
+
+def _cost(plan: Plan, draw: Draw) -> _Cost:
+    count = applications(plan, draw)
+    return _Cost(
+        architecture=_architecture(draw),
+        flops=application_flops(plan, draw) * count,
+        seconds=predicted_seconds(plan, draw, count),
+        feature_seconds=feature_seconds(plan, draw),
+        grid_size=draw.grid_size,
+        hidden_bytes=_hidden_bytes(plan, draw),
+    )
+
+
 def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
     """Return what a plan costs, from its first draws and a typical core, times a measured correction."""
-    surveyed = list(plan.draws(0, min(SURVEYED, plan.total_samples)))
+    surveyed = _survey(plan)
     scale = plan.total_samples / len(surveyed)
     frames = 1 + plan.config.simulation.num_realizations * (1 + len(plan.timesteps))
     frame_bytes = plan.config.simulation.num_channels * np.dtype(plan.layout.storage_precision.dtype).itemsize
     return Estimate(
-        architectures=len({_architecture(draw) for draw in surveyed}),
+        architectures=len({cost.architecture for cost in surveyed}),
         surveyed=len(surveyed),
-        flops=scale * sum(application_flops(plan, draw) * applications(plan, draw) for draw in surveyed),
-        data_bytes=scale * sum(frames * frame_bytes * draw.grid_size**2 for draw in surveyed)
+        flops=scale * sum(cost.flops for cost in surveyed),
+        data_bytes=scale * sum(frames * frame_bytes * cost.grid_size**2 for cost in surveyed)
         + plan.total_samples * plan.feature_bytes,
         memory_bytes=PROCESS_BYTES
         + 3 * plan.row_bytes
         + _kept_bytes(plan)
-        + max(_hidden_bytes(plan, draw) for draw in surveyed),
+        + max(cost.hidden_bytes for cost in surveyed),
         core_seconds=plan.num_shards * SHARD_SECONDS
-        + scale
-        * correction
-        * sum(
-            predicted_seconds(plan, draw, applications(plan, draw)) + feature_seconds(plan, draw)
-            for draw in surveyed
-        ),
+        + scale * correction * sum(cost.seconds + cost.feature_seconds for cost in surveyed),
     )
 
 

@@ -6,7 +6,7 @@ million samples costs what a plan of ten does.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -77,12 +77,18 @@ class Draw:
     @property
     def noise(self) -> NoiseModel:
         """The noise of the rollout."""
-        return noise(**{name: self.values[name] for name in options_of(noise)})
+        return noise(**{name: self.values[name] for name in _noise_options()})
 
     @property
     def policy(self) -> UpdatePolicy:
         """The update policy of the rollout."""
         return UpdatePolicy.of(self.values["update_policy"], self.values)
+
+
+@cache
+def _noise_options() -> tuple[str, ...]:
+    """Return the names of the noise's options; reading them off its declaration takes longer than a draw."""
+    return tuple(options_of(noise))
 
 
 class Plan:

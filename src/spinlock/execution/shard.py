@@ -1,19 +1,24 @@
 """One shard: simulate its rows, encode them, commit file and receipt; idempotent, without shared state."""
 
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from spinlock.errors import SpinlockError
+from spinlock.execution import stages
+from spinlock.execution.encoding import Encode, encoded_beside
 from spinlock.execution.environment import numerical_environment, software_versions
 from spinlock.execution.features import feature_row
+from spinlock.execution.in_flight import InFlight
 from spinlock.execution.plan import Draw, Plan
-from spinlock.execution.simulate import simulate, stored_row
-from spinlock.storage import EncodedRow, Receipt, encode_row, shard_path, write_receipt, write_shard
+from spinlock.execution.simulate import Sampled, simulate, stored_row
+from spinlock.execution.stages import StageClock
+from spinlock.storage import EncodedRow, Receipt, Row, encode_row, shard_path, write_receipt, write_shard
+
+Result = TypeVar("Result")
 
 
 class CancelledError(SpinlockError):
@@ -33,19 +38,6 @@ class Signals:
             raise CancelledError("the run is ending")
 
 
-@dataclass
-class _Clock:
-    """Seconds spent in each stage, and on the features of each row."""
-
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    extraction: list[float] = field(default_factory=list)
-
-    def measure(self, stage: str, since: float) -> float:
-        now = time.perf_counter()
-        self.seconds[stage] += now - since
-        return now
-
-
 def run_shard(
     plan: Plan,
     shard: int,
@@ -54,6 +46,7 @@ def run_shard(
     *,
     attempt: int = 1,
     signals: Signals | None = None,
+    in_flight: InFlight | None = None,
 ) -> Receipt:
     """Compute and commit one shard and return its receipt.
 
@@ -61,17 +54,18 @@ def run_shard(
     ------
     StorageError
         Where the shard cannot be written.
+    ShortOfMemoryError
+        Where a sample does not fit into memory with no other of ``in_flight`` beside it.
     CancelledError
         Where ``signals`` says that the run is ending; no temporary file stays behind.
     """
-    signals = signals or Signals()
     low, high = plan.shard_range(shard)
-    clock = _Clock()
-    started = time.perf_counter()
-    rows = _rows(plan, low, high, device, signals, clock)
+    work = _Shard(plan, device, signals or Signals(), in_flight or InFlight())
+    started = stages.now()
     path = shard_path(directory, shard)
-    written = write_shard(path, plan.layout, low, high, rows, {"plan_digest": plan.digest})
-    clock.seconds["writing"] = time.perf_counter() - started - sum(clock.seconds.values())
+    written = write_shard(path, plan.layout, low, high, work.rows(low, high), {"plan_digest": plan.digest})
+    work.clock.add("writing", stages.now() - started - work.rows_seconds)
+    work.clock.move("writing", work.clock.traffic["encoding"][1], written.size)
     receipt = Receipt(
         shard=shard,
         lo=low,
@@ -80,36 +74,105 @@ def run_shard(
         size=written.size,
         sha256=written.sha256,
         digest=written.digest,
-        timings={stage: round(seconds, 6) for stage, seconds in clock.seconds.items()},
+        timings={stage: round(seconds, 6) for stage, seconds in work.clock.seconds.items()},
         versions=software_versions(),
         environment=numerical_environment(device),
         attempt=attempt,
-        extraction_seconds=clock.extraction,
+        extraction_seconds=list(work.extraction.values()),
+        traffic={stage: list(moved) for stage, moved in work.clock.traffic.items()},
     )
     write_receipt(directory, receipt)
     return receipt
 
 
-def _rows(
-    plan: Plan, low: int, high: int, device: torch.device, signals: Signals, clock: _Clock
-) -> Iterator[EncodedRow]:
-    for draw in plan.draws(low, high):
-        signals.check()
-        row = _row(plan, draw, device, signals, clock)
-        signals.on_row()
-        yield row
+@dataclass
+class _Shard:
+    """The rows of a shard as they are made, and what each stage takes."""
+
+    plan: Plan
+    device: torch.device
+    signals: Signals
+    in_flight: InFlight
+    clock: StageClock = field(default_factory=StageClock)
+    extraction: dict[int, float] = field(default_factory=dict)
+    rows_seconds: float = 0.0
+
+    def rows(self, low: int, high: int) -> Iterator[EncodedRow]:
+        """Yield the encoded rows low … high − 1, and count the time until each is there."""
+        made = self._beside(low, high) if self.device.type == "cuda" else self._in_turn(low, high)
+        while True:
+            start = stages.now()
+            row = next(made, None)
+            self.rows_seconds += stages.now() - start
+            if row is None:
+                return
+            self.signals.on_row()
+            yield row
+
+    def _draws(self, low: int, high: int) -> Iterator[Draw]:
+        draws = self.plan.draws(low, high)
+        while True:
+            with self.clock.stage("sampling"):
+                draw = next(draws, None)
+            if draw is None:
+                return
+            self.clock.move("sampling", 0, draw.point.nbytes)
+            self.signals.check()
+            yield draw
+
+    def _in_turn(self, low: int, high: int) -> Iterator[EncodedRow]:
+        """Yield rows that are encoded in this thread; between two nothing of a sample is left in memory."""
+        for draw in self._draws(low, high):
+            yield self._compute(draw, lambda draw=draw: self._encoding(draw)())
+
+    def _beside(self, low: int, high: int) -> Iterator[EncodedRow]:
+        """Yield rows that are copied off the GPU and encoded while it computes the next."""
+        return encoded_beside(
+            self._compute(draw, lambda draw=draw: self._encoding(draw)) for draw in self._draws(low, high)
+        )
+
+    def _compute(self, draw: Draw, work: Callable[[], Result]) -> Result:
+        return self.in_flight.compute(work, draw.index, self.device, self.signals.check)
+
+    def _encoding(self, draw: Draw) -> Encode:
+        """Compute a sample and its features; return the call that encodes its row."""
+        clock = self.clock
+        sample = simulate(
+            self.plan,
+            draw,
+            self.device,
+            keep=self.plan.kept_frames,
+            checkpoint=self.signals.check,
+            clock=clock,
+        )
+        _count(clock, sample)
+        entries = None
+        if self.plan.features is not None:
+            with clock.stage("features"):
+                entries, spent = feature_row(self.plan, sample)
+            clock.move("features", sample.rollout.frames.nbytes, self.plan.feature_bytes)
+            self.extraction[draw.index] = spent
+
+        def encode() -> EncodedRow:
+            with clock.stage("encoding"):
+                row = stored_row(self.plan, sample, entries)
+                encoded = encode_row(self.plan.layout, row)
+            clock.move("encoding", _row_bytes(row), encoded.stored_bytes)
+            return encoded
+
+        return encode
 
 
-def _row(plan: Plan, draw: Draw, device: torch.device, signals: Signals, clock: _Clock) -> EncodedRow:
-    """Return the row of a draw; when it returns, nothing of the sample is left in memory."""
-    start = time.perf_counter()
-    sample = simulate(plan, draw, device, keep=plan.kept_frames, checkpoint=signals.check)
-    start = clock.measure("simulation", start)
-    entries = None
-    if plan.features is not None:
-        entries, spent = feature_row(plan, sample)
-        clock.extraction.append(spent)
-        start = clock.measure("features", start)
-    row = encode_row(plan.layout, stored_row(plan, sample, entries))
-    clock.measure("encoding", start)
-    return row
+def _count(clock: StageClock, sample: Sampled) -> None:
+    """Count the bytes of a sample's weights, of frame 0 and of the frames that its rollout kept."""
+    tensors = (*sample.operator.parameters(), *sample.operator.buffers())
+    weights, rollout = sum(tensor.nbytes for tensor in tensors), sample.rollout
+    clock.move("operators", 0, weights)
+    clock.move("initial conditions", 0, sample.initial.nbytes)
+    kept = rollout.final.nbytes + rollout.frames.nbytes
+    clock.move("rollout", weights + sample.initial.nbytes, kept)
+
+
+def _row_bytes(row: Row) -> int:
+    fields = (row.inputs, row.outputs, row.trajectories)
+    return sum(values.nbytes for values in fields if values is not None)

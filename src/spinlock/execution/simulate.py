@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spinlock.execution.plan import Draw, Plan
+from spinlock.execution.stages import StageClock
 from spinlock.initial_conditions import generate
 from spinlock.numerics.threads import single_thread
 from spinlock.operators import Operator, build, operator_digest
@@ -68,31 +69,46 @@ def simulate(
     classify: bool = True,
     checkpoint: Callable[[], None] | None = None,
     on_frame: Callable[[int, int, Tensor], None] | None = None,
+    clock: StageClock | None = None,
 ) -> Sampled:
     """Return the sample of a draw: a pure function of (configuration, index) on a given kind of device.
 
     Steps, realizations and kept frames are those of the plan unless given; more of them leave the first ones
-    as they are.
+    as they are. ``clock`` is told what operator, initial condition and rollout took.
     """
-    simulation = plan.config.simulation
+    simulation, clock = plan.config.simulation, clock or StageClock()
     with single_thread(), torch.inference_mode():
-        operator = build_operator(plan, draw, device)
-        initial, ic_options = initial_condition(plan, draw, device)
-        rollout = roll_out(
-            cast("Operator", operator),
-            initial,
-            policy=draw.policy,
-            noise=draw.noise,
-            seed=plan.seed,
-            sample=draw.index,
-            num_realizations=simulation.num_realizations if num_realizations is None else num_realizations,
-            num_timesteps=simulation.num_timesteps if num_timesteps is None else num_timesteps,
-            keep=plan.timesteps if keep is None else keep,
-            classify=classify,
-            checkpoint=checkpoint,
-            on_frame=on_frame,
-        )
+        with clock.stage("operators"):
+            operator = build_operator(plan, draw, device)
+            _finish(device)
+        with clock.stage("initial conditions"):
+            initial, ic_options = initial_condition(plan, draw, device)
+            _finish(device)
+        with clock.stage("rollout"):
+            rollout = roll_out(
+                cast("Operator", operator),
+                initial,
+                policy=draw.policy,
+                noise=draw.noise,
+                seed=plan.seed,
+                sample=draw.index,
+                num_realizations=simulation.num_realizations
+                if num_realizations is None
+                else num_realizations,
+                num_timesteps=simulation.num_timesteps if num_timesteps is None else num_timesteps,
+                keep=plan.timesteps if keep is None else keep,
+                classify=classify,
+                checkpoint=checkpoint,
+                on_frame=on_frame,
+            )
+            _finish(device)
     return Sampled(draw, operator, initial, ic_options, rollout)
+
+
+def _finish(device: torch.device) -> None:
+    """Wait for what was launched on a GPU, so that its time counts where it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def stored_row(plan: Plan, sample: Sampled, features: Mapping[str, Any] | None = None) -> Row:

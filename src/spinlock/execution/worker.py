@@ -92,6 +92,8 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
 def _attempt(work: "Callable[[], Receipt]") -> dict[str, Any] | None:
     """Return the answer for one shard: its receipt, or what went wrong; None if it was given up to leave."""
     from spinlock.errors import StorageError
+    from spinlock.execution.in_flight import ShortOfMemoryError, one_line
+    from spinlock.execution.memory import is_out_of_memory
     from spinlock.execution.shard import CancelledError
 
     try:
@@ -100,8 +102,11 @@ def _attempt(work: "Callable[[], Receipt]") -> dict[str, Any] | None:
         return None
     except StorageError as error:
         return {"storage_error": str(error)}
+    except ShortOfMemoryError as error:
+        return {"out_of_memory": error.reason, "error": f"ShortOfMemoryError: {error}"}
     except Exception as error:  # noqa: BLE001 (whatever it is, the driver is told)
-        return {"error": f"{type(error).__name__}: {error}"}
+        answer = {"error": f"{type(error).__name__}: {error}"}
+        return answer | ({"out_of_memory": one_line(error)} if is_out_of_memory(error) else {})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
 from spinlock.storage.shards import ShardFile, file_sha256
 
+OPTIONAL = ("extraction_seconds", "traffic")
+"""Fields that a receipt leaves out where they are empty, and that those of older versions lack."""
+
 
 def shard_path(directory: Path, shard: int) -> Path:
     """Return where a run directory keeps a shard."""
@@ -35,6 +38,8 @@ class Receipt:
         Of its file, as in `ShardFile`; the digest covers the CRC-32 of every chunk.
     timings
         Seconds spent in each stage.
+    traffic
+        Bytes that each stage took in and gave out; empty in receipts of older versions.
     versions, environment
         Packages, device model, instruction set: what may not be mixed unnoticed.
     attempt
@@ -55,6 +60,7 @@ class Receipt:
     environment: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1
     extraction_seconds: Sequence[float] = field(default_factory=list)
+    traffic: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def shard_file(self, directory: Path) -> ShardFile:
         """Return the shard that the receipt stands for."""
@@ -63,9 +69,7 @@ class Receipt:
 
     def to_json(self) -> str:
         """Return the receipt as JSON, with a checksum of itself."""
-        content = asdict(self)
-        if not self.extraction_seconds:
-            del content["extraction_seconds"]
+        content = {name: value for name, value in asdict(self).items() if value or name not in OPTIONAL}
         return json.dumps({**content, "checksum": _checksum(content)}, sort_keys=True, indent=1)
 
     @classmethod
@@ -75,7 +79,7 @@ class Receipt:
             content = json.loads(text)
             checksum = content.pop("checksum")
             names = {item.name for item in fields(cls)}
-            sound = {*content, "extraction_seconds"} == names and checksum == _checksum(content)
+            sound = {*content, *OPTIONAL} == names and checksum == _checksum(content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StorageError(f"the receipt is damaged ({error})") from error
         if not sound:

@@ -10,6 +10,7 @@ from spinlock.execution.estimate import estimate
 from spinlock.execution.executors.inline import run_inline
 from spinlock.execution.executors.outcome import Job, Outcome
 from spinlock.execution.executors.process import run_processes
+from spinlock.execution.in_flight import most_in_flight
 from spinlock.execution.plan import Plan
 
 WORTH_PROCESSES = 20.0
@@ -21,8 +22,8 @@ Kind = Literal["inline", "process"]
 def choose(plan: Plan, devices: Sequence[torch.device], missing: int) -> tuple[Kind, int]:
     """Return the executor and its number of workers for ``missing`` shards on those devices.
 
-    ``auto`` workers are the cores this process may use, or one for each GPU; never more than shards to do or
-    ``sampling.batch_size`` samples in flight.
+    ``auto`` workers are the cores this process may use, or one for each GPU; never more than shards to do,
+    ``sampling.batch_size`` samples in flight, or samples that fit into memory.
     """
     parallelism = plan.config.simulation.parallelism
     on_gpu = any(device.type == "cuda" for device in devices)
@@ -30,12 +31,20 @@ def choose(plan: Plan, devices: Sequence[torch.device], missing: int) -> tuple[K
     if workers == "auto":
         workers = len(devices) if on_gpu or parallelism.strategy == "ddp" else usable_cores()
     workers = max(1, min(workers, missing, plan.config.sampling.batch_size))
-    if parallelism.strategy in ("process", "ddp"):
-        return "process", workers
-    if parallelism.strategy == "inline" or workers == 1:
-        return "inline", workers
+    kind = _kind(plan, missing, workers, on_gpu=on_gpu)
+    if on_gpu and workers <= len(devices):
+        return kind, workers  # one each; a GPU that is not asked is not loaded into this process either
+    return kind, min(workers, most_in_flight(plan, devices, processes=kind == "process") or workers)
+
+
+def _kind(plan: Plan, missing: int, workers: int, *, on_gpu: bool) -> Kind:
+    strategy = plan.config.simulation.parallelism.strategy
+    if strategy in ("process", "ddp"):
+        return "process"
+    if strategy == "inline" or workers == 1:
+        return "inline"
     work = estimate(plan).core_seconds * missing / plan.num_shards
-    return ("process" if on_gpu or work > WORTH_PROCESSES else "inline"), workers
+    return "process" if on_gpu or work > WORTH_PROCESSES else "inline"
 
 
 def usable_cores() -> int:

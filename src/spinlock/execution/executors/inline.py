@@ -5,10 +5,10 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
-import torch
-
 from spinlock.errors import StorageError
 from spinlock.execution.executors.outcome import Attempts, Job, Outcome
+from spinlock.execution.executors.switching import prompt_switching
+from spinlock.execution.in_flight import InFlight
 from spinlock.execution.shard import Signals, run_shard
 from spinlock.storage import Receipt
 
@@ -16,20 +16,26 @@ from spinlock.storage import Receipt
 def run_inline(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> Generator[Outcome, None, None]:
     """Yield the outcome of every shard, computed by ``job.workers`` threads.
 
-    Closing the generator, or an exception in the caller, stops the threads at their next step.
+    Closing the generator, or an exception in the caller, stops the threads at their next step. Where memory
+    runs out, samples wait for one another, half as many in flight as there were.
     """
     stop = threading.Event()
     signals = Signals(stop.is_set, on_row)
     attempts = Attempts()
+    in_flight = InFlight(job.workers)
     waiting = iter(shards)
     running: dict[Future[Receipt], int] = {}
 
     def start(shard: int) -> None:
         device = job.devices[shard % len(job.devices)]
         number = attempts.number(shard)
-        running[pool.submit(_shard, job, shard, device, number, signals)] = shard
+        future = pool.submit(
+            run_shard, job.plan, shard, job.directory, device,
+            attempt=number, signals=signals, in_flight=in_flight,
+        )  # fmt: skip
+        running[future] = shard
 
-    with ThreadPoolExecutor(job.workers, thread_name_prefix="spinlock") as pool:
+    with prompt_switching(), ThreadPoolExecutor(job.workers, thread_name_prefix="spinlock") as pool:
         try:
             for shard in islice(waiting, job.workers):
                 start(shard)
@@ -46,10 +52,6 @@ def run_inline(job: Job, shards: Iterable[int], on_row: Callable[[], None]) -> G
                     yield outcome
         finally:
             stop.set()
-
-
-def _shard(job: Job, shard: int, device: torch.device, attempt: int, signals: Signals) -> Receipt:
-    return run_shard(job.plan, shard, job.directory, device, attempt=attempt, signals=signals)
 
 
 def _outcome(future: Future[Receipt], shard: int, attempts: Attempts) -> Outcome | None:

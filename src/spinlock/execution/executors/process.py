@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import spinlock
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.executors.outcome import Attempts, Job, Outcome
+from spinlock.execution.in_flight import InFlight, Place
 from spinlock.execution.worker import HELD_BACK
 from spinlock.storage import Receipt
 
@@ -137,43 +139,83 @@ def run_processes(
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of every shard, computed by ``job.workers`` processes.
 
-    Closing the generator, or an exception in the caller, stops the workers and waits for them.
+    Closing the generator, or an exception in the caller, stops the workers and waits for them. Where memory
+    runs out, half of the workers leave for good.
     """
-    todo: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[tuple[int, Answer | SpinlockError]] = queue.SimpleQueue()
+    waiting = deque(shards)
+    crew = _Crew([Worker(job, number) for number in range(min(job.workers, len(waiting)))], on_row)
     attempts = Attempts()
-    leaving = threading.Event()
-    remaining = 0
-    for shard in shards:
-        todo.put(shard)
-        remaining += 1
-    workers = [Worker(job, number) for number in range(min(job.workers, remaining))]
+    in_flight = InFlight(len(crew.workers), "worker processes")
+    running: dict[int, Place] = {}
 
-    def serve(worker: Worker) -> None:
+    def hand_out() -> None:
+        while waiting and in_flight.has_room:
+            shard = waiting.popleft()
+            running[shard] = in_flight.enter()
+            crew.todo.put((shard, attempts.number(shard)))
+
+    try:
+        crew.start()
+        hand_out()
+        while running:
+            shard, answer = crew.answers.get()
+            place = running.pop(shard)
+            short = isinstance(answer, dict) and answer.get("out_of_memory")
+            again = short and in_flight.ran_out(place, short)
+            in_flight.leave(place)
+            crew.keep(in_flight.limit)
+            outcome = None if again else _outcome(shard, answer, attempts)
+            if outcome is None:
+                waiting.append(shard)
+            hand_out()
+            if outcome is not None:
+                yield outcome
+    finally:
+        crew.disband()
+
+
+class _Crew:
+    """Workers, each served by a thread of its own that takes shards from one queue."""
+
+    def __init__(self, workers: list[Worker], on_row: Callable[[], None]) -> None:
+        self.workers, self._on_row = workers, on_row
+        self.todo: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[tuple[int, Answer | SpinlockError]] = queue.SimpleQueue()
+        self._leaving = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in workers
+        ]
+        self._kept = len(workers)
+
+    def start(self) -> None:
+        """Start the threads; a process starts with its first shard."""
+        for thread in self._threads:
+            thread.start()
+
+    def _serve(self, worker: Worker) -> None:
         # A worker inherits this: it comes to life deaf to Ctrl-C, and hears SIGTERM once it knows what to do.
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-        while (shard := todo.get()) is not None and not leaving.is_set():
-            answers.put((shard, _answer(worker, shard, attempts.number(shard), on_row)))
+        while (task := self.todo.get()) is not None and not self._leaving.is_set():
+            shard, attempt = task
+            answer = _answer(worker, shard, attempt, self._on_row)
+            if isinstance(answer, dict) and "out_of_memory" in answer:
+                worker.close()  # its memory is free before anything else begins
+            self.answers.put((shard, answer))
         worker.close()
 
-    threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in workers]
-    try:
-        for thread in threads:
-            thread.start()
-        while remaining:
-            shard, answer = answers.get()
-            outcome = _outcome(shard, answer, attempts)
-            if outcome is None:
-                todo.put(shard)
-                continue
-            remaining -= 1
-            yield outcome
-    finally:
-        leaving.set()
-        for worker in workers:
+    def keep(self, most: int) -> None:
+        """Let workers leave as soon as they are idle, until there are at most so many."""
+        for _ in range(self._kept - most):
+            self.todo.put(None)
+        self._kept = min(self._kept, most)
+
+    def disband(self) -> None:
+        """Stop all workers and wait for them."""
+        self._leaving.set()
+        for worker in self.workers:
             worker.leave()
-            todo.put(None)
-        for thread in threads:
+            self.todo.put(None)
+        for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
 
