@@ -5,7 +5,7 @@
 
 Each ratio is the median of several, both sides in turn; the jobs are those of jobs.py, the naive form that of
 plain_generation.py, the floor that of bare_convolutions.py. Both sides are warm and have their imports behind
-them. --scale takes that share of the samples; --write keeps the table in results/, a file for each machine.
+them. --scale takes that share of the samples; --write keeps the tables in results/, a file for each machine.
 """
 
 import argparse
@@ -208,11 +208,13 @@ def commit() -> str:
     return f"{git('rev-parse', '--short', 'HEAD') or 'unknown'}{'+' if git('status', '--porcelain') else ''}"
 
 
-def table(names: list[str], bench: Bench) -> tuple[list[str], bool]:
-    """Measure the jobs, print every line as it comes; return the table and whether all bounds were kept."""
+def section(name: str, bench: Bench) -> tuple[list[str], bool]:
+    """Measure a job, print every line as it comes; return them as a section and whether all bounds were kept."""
     capability = torch.backends.cpu.get_cpu_capability()
     machine = f"{processor()}, {usable_cores()} cores, {capability}; torch {torch.__version__}"
     lines = [
+        f"## {name}",
+        "",
         f"{machine}; commit {commit()}; generation.py, scale {bench.scale:g}, {bench.repeats} repeats",
         "",
         "| what | median | range | promised | kept | how |",
@@ -220,33 +222,44 @@ def table(names: list[str], bench: Bench) -> tuple[list[str], bool]:
     ]
     print("\n".join(lines), flush=True)
     kept = True
-    for name in names:
-        for line in JOBS[name](bench):
-            print(line, flush=True)
-            lines.append(str(line))
-            kept = kept and line.holds
+    for line in JOBS[name](bench):
+        print(line, flush=True)
+        lines.append(str(line))
+        kept = kept and line.holds
+    print(flush=True)
     return lines, kept
 
 
+def write(sections: dict[str, list[str]]) -> None:
+    """Put sections into this machine's file; those of other jobs stay as they are."""
+    name = "".join(c if c.isalnum() else "-" for c in f"{processor()} {usable_cores()} cores".lower())
+    path = HERE / "results" / f"{name}.md"
+    path.parent.mkdir(exist_ok=True)
+    known = path.read_text().split("\n## ")[1:] if path.exists() else []
+    texts = {text.partition("\n")[0]: f"## {text}".strip() for text in known}
+    texts |= {job: "\n".join(lines) for job, lines in sections.items()}
+    path.write_text("\n\n".join(["# Generation", *(texts[job] for job in JOBS if job in texts)]) + "\n")
+
+
 def main() -> int:
-    """Print the table; exit 1 if a bound is not kept."""
+    """Print a table for each job; exit 1 if a bound is not kept."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--job", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--scale", type=float, default=1.0, help="the share of each job's samples")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="keep the table in results/")
+    parser.add_argument("--write", action="store_true", help="keep the tables in results/")
     options = parser.parse_args()
     prepare_process()
+    sections, all_kept = {}, True
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.scale, options.repeats)
         bench.own(SNAPSHOT, {"sampling.total_samples": 2})()
-        lines, kept = table(options.job, bench)
-    if options.write:
-        name = "".join(c if c.isalnum() else "-" for c in f"{processor()} {usable_cores()} cores".lower())
-        path = HERE / "results" / f"{name}.md"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("\n".join(["# Generation", "", *lines, ""]))
-    return 0 if kept else 1
+        for name in options.job:
+            sections[name], kept = section(name, bench)
+            all_kept = all_kept and kept
+            if options.write:
+                write(sections)
+    return 0 if all_kept else 1
 
 
 if __name__ == "__main__":

@@ -54,9 +54,7 @@ def rolled_out(model: nn.Module, x: Tensor, draw: Draw, steps: int) -> Tensor:
     return x
 
 
-def generate(
-    plan: Plan, path: Path, device: torch.device | None = None, samples: int | None = None
-) -> None:
+def generate(plan: Plan, path: Path, device: torch.device | None = None, samples: int | None = None) -> None:
     """Write a dataset of the shapes of a plan, or of its first samples, sample by sample."""
     device = device or torch.device("cpu")
     simulation, size = plan.config.simulation, plan.grids[-1]
