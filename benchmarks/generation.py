@@ -209,7 +209,7 @@ def commit() -> str:
 
 
 def section(name: str, bench: Bench) -> tuple[list[str], bool]:
-    """Measure a job, print every line as it comes; return them as a section and whether all bounds were kept."""
+    """Measure a job, print every line as it comes; return its section and whether all bounds were kept."""
     capability = torch.backends.cpu.get_cpu_capability()
     machine = f"{processor()}, {usable_cores()} cores, {capability}; torch {torch.__version__}"
     lines = [

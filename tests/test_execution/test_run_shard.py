@@ -8,8 +8,10 @@ import torch
 import tiny
 from spinlock.errors import StorageError
 from spinlock.execution import shard
+from spinlock.execution.in_flight import ShortOfMemoryError
 from spinlock.execution.plan import make_plan
 from spinlock.execution.shard import CancelledError, Signals, run_shard
+from spinlock.execution.stacks import simulate_stack
 from spinlock.execution.stages import STAGES
 from spinlock.storage import read_receipts, shard_path
 
@@ -42,20 +44,55 @@ def test_a_shard_made_twice_is_the_same_file(plan, tmp_path):
     assert set(first.environment) == {"device", "device_model", "instruction_set", "torch"}
 
 
-def test_a_shard_encoded_beside_computation_is_the_same_file(plan, tmp_path, monkeypatch):
+@pytest.fixture
+def stacking(monkeypatch):
+    """Samples are computed in stacks and encoded beside, as on a GPU."""
+    monkeypatch.setattr(shard, "stacks_pay", lambda device: True)
+
+
+def test_a_shard_is_the_same_file_whatever_fits_into_a_stack(plan, tmp_path, monkeypatch, stacking):
     one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
     with tiny.unchecked_shapes():
         first = run_shard(plan, 1, one, CPU)
-        monkeypatch.setattr(shard._Shard, "_in_turn", shard._Shard._beside)
+        monkeypatch.setattr(shard._Shard, "_room", lambda self: 1)
         second = run_shard(plan, 1, two, CPU)
     assert shard_path(one, 1).read_bytes() == shard_path(two, 1).read_bytes()
     assert first.traffic == second.traffic
     assert set(first.timings) == set(second.timings)
 
 
+def test_a_stack_short_of_memory_is_divided(plan, tmp_path, monkeypatch, stacking, caplog):
+    one, two, sizes = directory(tmp_path / "one"), directory(tmp_path / "two"), []
+
+    def short(plan, draws, *words, **how):
+        sizes.append(len(draws))
+        if len(draws) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return simulate_stack(plan, draws, *words, **how)
+
+    with tiny.unchecked_shapes():
+        run_shard(plan, 1, one, CPU)
+        monkeypatch.setattr(shard, "simulate_stack", short)
+        run_shard(plan, 1, two, CPU)
+    assert sizes == [3, 1, 1, 1]
+    assert shard_path(one, 1).read_bytes() == shard_path(two, 1).read_bytes()
+    assert caplog.text.count("memory ran out with 3 samples in a stack") == 1
+
+
+def test_a_stack_of_one_that_does_not_fit_says_what_to_lower(plan, tmp_path, monkeypatch, stacking):
+    def short(*words, **how):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(shard, "simulate_stack", short)
+    with (
+        tiny.unchecked_shapes(),
+        pytest.raises(ShortOfMemoryError, match=r"sample 3 alone .*num_realizations"),
+    ):
+        run_shard(plan, 1, directory(tmp_path / "d"), CPU)
+
+
 @pytest.mark.parametrize("after", [1, 30])
-def test_a_shard_cancelled_while_a_row_is_encoded_leaves_nothing(plan, tmp_path, monkeypatch, after):
-    monkeypatch.setattr(shard._Shard, "_in_turn", shard._Shard._beside)
+def test_a_shard_cancelled_while_a_row_is_encoded_leaves_nothing(plan, tmp_path, stacking, after):
     asked, threads = iter(range(10_000)), set(threading.enumerate())
     parts = directory(tmp_path / "d")
     with tiny.unchecked_shapes(), pytest.raises(CancelledError):

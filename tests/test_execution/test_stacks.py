@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import tiny
+from spinlock.execution import stacks
 from spinlock.execution.plan import make_plan
 from spinlock.execution.simulate import simulate, stored_row
-from spinlock.execution.stacks import simulate_stack, stacked_bytes, stacks_of
+from spinlock.execution.stacks import sample_of, simulate_stack, stacked_bytes, stacks_of
 from spinlock.execution.stages import StageClock
 from spinlock.operators import operator_digest
 
@@ -93,6 +94,25 @@ def test_stages_are_timed(plan, draws):
     simulate_stack(plan, draws[:2], CPU, num_timesteps=1, keep=(), clock=clock)
     assert set(clock.seconds) == {"operators", "initial conditions", "rollout"}
     assert all(seconds > 0 for seconds in clock.seconds.values())
+
+
+def test_one_sample_comes_with_the_frames_asked_for(plan, draws, stacked, monkeypatch):
+    """A draw whose rollout is the same to the bit, stacked or not."""
+    draw = next(draw for draw in draws if not scaled_noise(draw))
+    told: dict[str, list] = {"alone": [], "stacked": []}
+    samples = {}
+    for name, frames in told.items():
+        samples[name] = sample_of(
+            plan, draw, CPU, keep=(1, 3), num_timesteps=3, num_realizations=2,
+            on_frame=lambda m, t, x, frames=frames: frames.append((m, t, x.clone())),
+        )  # fmt: skip
+        monkeypatch.setattr(stacks, "stacks_pay", lambda device: True)
+    assert [key[:2] for key in told["stacked"]] == [(m, t) for m in range(2) for t in range(4)]
+    alone = {key[:2]: key[2] for key in told["alone"]}
+    assert all(torch.equal(alone[m, t], x) for m, t, x in told["stacked"])
+    assert samples["stacked"].rollout.timesteps == samples["alone"].rollout.timesteps == (1, 3)
+    assert torch.equal(samples["stacked"].rollout.frames, samples["alone"].rollout.frames)
+    assert equal(sample_of(plan, draw, CPU).rollout.final.numpy(), stacked[draw.index].rollout.final.numpy())
 
 
 def test_no_draws_make_no_samples(plan):

@@ -13,7 +13,8 @@ from torch import Tensor
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.replay import field_faults
 from spinlock.errors import InterruptedRunError, StorageError
-from spinlock.execution.simulate import Sampled, simulate
+from spinlock.execution.simulate import Sampled
+from spinlock.execution.stacks import sample_of
 from spinlock.operators import operator_digest
 from spinlock.visualization.cells import ChannelStatistics
 from spinlock.visualization.spool import Spool
@@ -134,7 +135,7 @@ def roll_out_row(
     recorder = _Recorder(times, realizations, simulation.num_channels, draw.grid_size, folder)
 
     try:
-        sample = simulate(
+        sample = sample_of(
             dataset.plan,
             draw,
             device,

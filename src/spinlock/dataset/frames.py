@@ -10,7 +10,8 @@ from spinlock.dataset.open import Dataset
 from spinlock.dataset.replay import field_faults, row_fields
 from spinlock.errors import StorageError, UsageError
 from spinlock.execution.devices import resolve_device
-from spinlock.execution.simulate import simulate, stored_row
+from spinlock.execution.simulate import stored_row
+from spinlock.execution.stacks import sample_of
 from spinlock.operators import operator_digest
 
 Origin = Literal["stored trajectories", "replay"]
@@ -74,7 +75,7 @@ class FrameSource:
 
     def _replayed(self, index: int) -> Frames:
         plan = self._dataset.plan
-        sample = simulate(plan, plan.draw(index), self.device, keep=tuple(range(self.count)), classify=False)
+        sample = sample_of(plan, plan.draw(index), self.device, keep=tuple(range(self.count)), classify=False)
         faults = list(field_faults(self._dataset, index, row_fields(stored_row(plan, sample))))
         if operator_digest(sample.operator) != self._dataset.metadata["operator_digests"][index]:
             faults.append(f"row {index}: its operator has other weights")

@@ -297,11 +297,11 @@ class Dataset:
             If steps or realizations are none, or too many for the random numbers' counter.
         """
         from spinlock.execution.devices import prepare_process, resolve_device
-        from spinlock.execution.simulate import simulate
+        from spinlock.execution.stacks import sample_of
 
         prepare_process()
         steps = self.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
-        return simulate(
+        return sample_of(
             self.plan,
             self.draw(index),
             resolve_device(device),

@@ -9,8 +9,8 @@ from spinlock.storage import EncodedRow
 Encode = Callable[[], EncodedRow]
 
 
-def encoded_beside(rows: Iterator[Encode]) -> Generator[EncodedRow, None, None]:
-    """Yield the encoded rows in order; at most two are in memory, one being encoded and one computed.
+def encoded_beside(rows: Iterator[Encode], most: int = 2) -> Generator[EncodedRow, None, None]:
+    """Yield the encoded rows in order; at most ``most`` are in memory, computed and not yet handed on.
 
     What an encoding raises is raised here, in its turn. Closing the generator waits for the row at work.
 
@@ -25,7 +25,7 @@ def encoded_beside(rows: Iterator[Encode]) -> Generator[EncodedRow, None, None]:
             while (encode := next(rows, None)) is not None:
                 ahead.append(pool.submit(encode))
                 del encode  # it holds the arrays of its row, and the next one is computed now
-                if len(ahead) > 1:
+                if len(ahead) >= most:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()

@@ -1,6 +1,7 @@
 """One shard: simulate its rows, encode them, commit file and receipt; idempotent, without shared state."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -12,11 +13,15 @@ from spinlock.execution import stages
 from spinlock.execution.encoding import Encode, encoded_beside
 from spinlock.execution.environment import numerical_environment, software_versions
 from spinlock.execution.features import feature_row
-from spinlock.execution.in_flight import InFlight
+from spinlock.execution.in_flight import InFlight, ShortOfMemoryError
+from spinlock.execution.memory import free_bytes
 from spinlock.execution.plan import Draw, Plan
 from spinlock.execution.simulate import Sampled, simulate, stored_row
+from spinlock.execution.stacks import simulate_stack, stacks_of, stacks_pay
 from spinlock.execution.stages import StageClock
 from spinlock.storage import EncodedRow, Receipt, Row, encode_row, shard_path, write_receipt, write_shard
+
+logger = logging.getLogger("spinlock")
 
 Result = TypeVar("Result")
 
@@ -93,13 +98,14 @@ class _Shard:
     device: torch.device
     signals: Signals
     in_flight: InFlight
+    largest_stack: int | None = None
     clock: StageClock = field(default_factory=StageClock)
     extraction: dict[int, float] = field(default_factory=dict)
     rows_seconds: float = 0.0
 
     def rows(self, low: int, high: int) -> Iterator[EncodedRow]:
         """Yield the encoded rows low … high − 1, and count the time until each is there."""
-        made = self._beside(low, high) if self.device.type == "cuda" else self._in_turn(low, high)
+        made = self._stacked(low, high) if stacks_pay(self.device) else self._in_turn(low, high)
         while True:
             start = stages.now()
             row = next(made, None)
@@ -125,10 +131,40 @@ class _Shard:
         for draw in self._draws(low, high):
             yield self._compute(draw, lambda draw=draw: self._encoding(draw)())
 
-    def _beside(self, low: int, high: int) -> Iterator[EncodedRow]:
-        """Yield rows that are copied off the GPU and encoded while it computes the next."""
-        return encoded_beside(
-            self._compute(draw, lambda draw=draw: self._encoding(draw)) for draw in self._draws(low, high)
+    def _stacked(self, low: int, high: int) -> Iterator[EncodedRow]:
+        """Yield rows that are computed in stacks, and encoded while the next stack is computed."""
+        stacks = stacks_of(self.plan, self._draws(low, high), self._room())
+        encodings = (self._row_of(sample) for stack in stacks for sample in self._samples(stack))
+        return encoded_beside(encodings, most=high - low)
+
+    def _room(self) -> int:
+        """Return the bytes of the device that a stack may take beside the others in flight."""
+        free = free_bytes(self.device) or 0
+        return int(free * self.plan.config.simulation.memory_fraction / self.in_flight.limit)
+
+    def _samples(self, stack: Sequence[Draw]) -> Iterator[Sampled]:
+        """Yield the samples of a stack, computed together or, where memory is short, in smaller stacks."""
+        size = min(len(stack), self.largest_stack or len(stack))
+        for first in range(0, len(stack), size):
+            part = stack[first : first + size]
+            try:
+                made = self._compute(part[0], lambda part=part: self._simulate_stack(part))
+            except ShortOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self.largest_stack = len(part) // 2
+                logger.warning(
+                    "warning: memory ran out with %d samples in a stack; this shard goes on with at most "
+                    "%d. No bit of the dataset depends on it", len(part), self.largest_stack,
+                )  # fmt: skip
+                yield from self._samples(stack[first:])
+                return
+            yield from made
+
+    def _simulate_stack(self, stack: Sequence[Draw]) -> list[Sampled]:
+        keep, clock = self.plan.kept_frames, self.clock
+        return simulate_stack(
+            self.plan, stack, self.device, keep=keep, checkpoint=self.signals.check, clock=clock
         )
 
     def _compute(self, draw: Draw, work: Callable[[], Result]) -> Result:
@@ -136,22 +172,21 @@ class _Shard:
 
     def _encoding(self, draw: Draw) -> Encode:
         """Compute a sample and its features; return the call that encodes its row."""
-        clock = self.clock
-        sample = simulate(
-            self.plan,
-            draw,
-            self.device,
-            keep=self.plan.kept_frames,
-            checkpoint=self.signals.check,
-            clock=clock,
+        keep, check = self.plan.kept_frames, self.signals.check
+        return self._row_of(
+            simulate(self.plan, draw, self.device, keep=keep, checkpoint=check, clock=self.clock)
         )
+
+    def _row_of(self, sample: Sampled) -> Encode:
+        """Measure a sample's features; return the call that encodes its row."""
+        clock = self.clock
         _count(clock, sample)
         entries = None
         if self.plan.features is not None:
             with clock.stage("features"):
                 entries, spent = feature_row(self.plan, sample)
             clock.move("features", sample.rollout.frames.nbytes, self.plan.feature_bytes)
-            self.extraction[draw.index] = spent
+            self.extraction[sample.draw.index] = spent
 
         def encode() -> EncodedRow:
             with clock.stage("encoding"):

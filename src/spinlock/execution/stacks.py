@@ -4,26 +4,32 @@ A sample's bits do not depend on what else is in its stack, so any draws may sha
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spinlock.execution.plan import Draw, Plan
-from spinlock.execution.simulate import Sampled, build_operator, initial_condition
+from spinlock.execution.simulate import Sampled, build_operator, initial_condition, simulate
 from spinlock.execution.stages import StageClock
 from spinlock.numerics.threads import single_thread
 from spinlock.operators import families
 from spinlock.operators.stacked import PASS_BYTES, Products, stack_operators
 from spinlock.rollout import Rollout
 from spinlock.rollout.dynamics import SHORTEST
+from spinlock.rollout.ensemble import OnFrame
 from spinlock.rollout.stacked import Start, roll_out_stack
 
 CPU = torch.device("cpu")
 
 STATE_COPIES = 20
 """Arrays as large as a row's state, in float32, that a step holds at a time: noise, twins, policies."""
+
+
+def stacks_pay(device: torch.device) -> bool:
+    """Return whether samples are made in stacks there: on a GPU, whose launches one sample cannot fill."""
+    return device.type == "cuda"
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,42 @@ def simulate_stack(
             )
         rollouts |= {sample.draw.index: rollout for sample, rollout in zip(together, results, strict=True)}
     return [sample.done(rollouts[sample.draw.index], device if stays else None) for sample in prepared]
+
+
+def sample_of(
+    plan: Plan,
+    draw: Draw,
+    device: torch.device,
+    *,
+    keep: tuple[int, ...] | None = None,
+    num_timesteps: int | None = None,
+    num_realizations: int | None = None,
+    classify: bool = True,
+    checkpoint: Callable[[], None] | None = None,
+    on_frame: OnFrame | None = None,
+) -> Sampled:
+    """Return one sample with the bits that generation gives it on that device; arguments as for `simulate`.
+
+    On a GPU ``on_frame`` is told of all frames at the end, which are held until then.
+    """
+    asked = {
+        "num_timesteps": num_timesteps,
+        "num_realizations": num_realizations,
+        "classify": classify,
+        "checkpoint": checkpoint,
+    }
+    if not stacks_pay(device):
+        return simulate(plan, draw, device, keep=keep, on_frame=on_frame, **asked)
+    if on_frame is None:
+        return simulate_stack(plan, [draw], device, keep=keep, **asked)[0]
+    steps = plan.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
+    sample = simulate_stack(plan, [draw], device, keep=tuple(range(steps + 1)), **asked)[0]
+    rollout = sample.rollout
+    for realization, finite in enumerate(rollout.finite_steps.tolist()):
+        for frame in range(finite):
+            on_frame(realization, frame, rollout.frames[realization, frame])
+    wanted = plan.timesteps if keep is None else keep
+    return replace(sample, rollout=replace(rollout, frames=rollout.frames[:, list(wanted)], timesteps=wanted))
 
 
 def _prepared(plan: Plan, draws: Sequence[Draw], clock: StageClock) -> list[_Prepared]:
