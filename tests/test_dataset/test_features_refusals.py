@@ -22,14 +22,14 @@ def dataset(plain, tmp_path):
 def test_a_replay_that_differs_is_refused(dataset, monkeypatch):
     from spinlock.dataset import frames
 
-    def simulate(*words, **how):
+    def changed(*words, **how):
         sample = original(*words, **how)
         with torch.inference_mode():
             sample.rollout.final[0, 0, 0, 0] += 1e-3
         return sample
 
-    original = frames.simulate
-    monkeypatch.setattr(frames, "simulate", simulate)
+    original = frames.sample_of
+    monkeypatch.setattr(frames, "sample_of", changed)
     before = dataset.read_bytes()
     with pytest.raises(StorageError, match="outputs/fields is not what its draw makes"):
         extract(dataset)
