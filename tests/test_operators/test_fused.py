@@ -128,9 +128,9 @@ def test_without_agreement_the_definition_itself_gives_the_same_bits(monkeypatch
 
 
 @pytest.mark.parametrize("normalization", ["none", "instance", "group", "batch"])
-@pytest.mark.parametrize("block", ["conv", "residual"])
-def test_a_gradient_changes_no_bit_and_is_right(normalization, block):
-    network = operator(num_layers=2, base_channels=4, normalization=normalization, block=block, kernel_size=3)
+@pytest.mark.parametrize(("block", "width"), [("conv", 4), ("residual", 4), ("conv", 1), ("residual", 1)])
+def test_a_gradient_changes_no_bit_and_is_right(normalization, block, width):
+    network = operator(num_layers=2, base_channels=width, normalization=normalization, block=block)
     x = keyed_states(2, size=8)
     traced = x.clone().requires_grad_(True)
     y = network(traced)

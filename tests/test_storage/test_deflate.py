@@ -69,6 +69,14 @@ def test_what_is_no_noise_is_compressed_as_zlib_does():
     assert packed[2:] == zlib.compress(data, 4)[2:]  # the two bytes before name the level
 
 
+@pytest.mark.parametrize("period", [61 * 61, 63 * 63 * 2, 129 * 129, 65 * 65, 8191, 64 * 64 + 1])
+def test_copies_at_any_distance_are_found(period):
+    """Channels and realizations of any grid: their period need be no multiple of anything."""
+    copies = np.tile(noise(period), -(-N // period))[:N]
+    assert len(deflate_planes(copies, 1, 4)) < 1.1 * len(zlib.compress(copies, 4))
+    assert len(deflate_planes(noise(N), 1, 4)) < N + 100
+
+
 def test_even_bytes_that_repeat_are_no_noise():
     """Channels or realizations that are copies: every byte is as frequent, and yet DEFLATE shrinks them."""
     for period in (4096, 12_288):

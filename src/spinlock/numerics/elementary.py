@@ -12,6 +12,9 @@ function        form                             for                            
 `tangent`       x·p₆(x²)/q₃(x²)                  all x                                8
 `half_normal`   x·p₅(x²)/q₅(x²)                  all x                                8
 `sine`          (−1)ⁿ·r·p₄(r²), x = nπ + r       x up to 10⁸                          1, of max(x, 1)
+`gelu`          x·(1/2 + `half_normal`)          all x                                4, of max(x, 1)
+`silu`          x/(1 + `exponential`(−x))        x from −10³⁰                         4
+`elu`           from `tangent`                   all x                                8
 ==============  ===============================  ===================================  ==============
 """
 

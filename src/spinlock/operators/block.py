@@ -62,8 +62,7 @@ class HiddenBlock(nn.Module):
         """Return the circular convolution W ∗ x of a wrapped x."""
         if padded.device.type != "cpu":
             return functional.conv2d(padded, self.weight)
-        z = functional.conv2d(padded.contiguous(memory_format=torch.channels_last), self.weight)
-        return z.contiguous(memory_format=torch.channels_last)
+        return _channels_last(functional.conv2d(_channels_last(padded), self.weight))
 
     def finish(
         self,
@@ -129,6 +128,14 @@ def _hidden(pixels: fused.Wrapped) -> Hidden:
     """Return the state that numpy holds; `_pixels` undone."""
     memory = torch.from_numpy(pixels).unsqueeze(0)
     return (memory if memory.dtype == torch.float32 else memory.view(torch.bfloat16)).permute(0, 3, 1, 2)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Return a state with channels last, and with the strides that say so where there is one channel."""
+    x = x.contiguous(memory_format=torch.channels_last)
+    _, channels, height, width = x.shape
+    strides = (channels * height * width, 1, width * channels, channels)
+    return x if x.stride() == strides else x.as_strided(x.shape, strides)
 
 
 def _inside(padded: Tensor, margin: int) -> Tensor:

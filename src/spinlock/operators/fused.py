@@ -75,6 +75,7 @@ def agrees() -> bool:
     """Return whether the compiled loops give the bits of the plain definitions, on a small field."""
     count = np.arange(4 * 12 * 6, dtype=np.float32).reshape(4, 12, 6)
     values = (count * np.float32(0.37)) % 11 - np.float32(5.5)
+    values.reshape(-1)[:6] = -20, 20, -100, 100, -1e4, 1e4
     same = np.array_equal(_compiled_moments(values), plain_moments(values))
     for z, groups, activation in product(
         (values, stored(values, count.view(np.uint16))), (0, 6, 2, 1), CODES
@@ -150,6 +151,7 @@ def _compiled_settle(
 
 def _blank(z: Pixels, margin: int) -> Wrapped:
     height, width, channels = z.shape
+    assert margin <= min(height, width), "a field is continued by no more than itself"
     return np.empty((height + 2 * margin, width + 2 * margin, channels), z.dtype)
 
 
