@@ -23,7 +23,7 @@ from jobs import ROLLOUT, SNAPSHOT, WIDE, configured
 from spinlock.execution.devices import prepare_process
 from spinlock.execution.plan import Plan, make_plan
 from spinlock.execution.simulate import build_operator
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators import Operator
 
 JOBS = {"rollout": (ROLLOUT, 1), "wide": (WIDE, 1), "snapshot": (SNAPSHOT, 4)}
@@ -61,7 +61,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     prepare_process()
     print("| job | precision | application, ms | float32 convolutions, ms | ratio |\n|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, single_thread(), torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder, pinned_arithmetic(), torch.inference_mode():
         for name, (settings, operators) in JOBS.items():
             plan = make_plan(configured(settings, Path(folder)))
             for precision in ("float32", "bfloat16"):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 
 from spinlock.initial_conditions import generate, registry
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 
 LIMITS = {"closed": 10.0, "fft": 10.0, "steps": 100.0, "particles": 100.0}
 OWN_LIMITS = {"regulatory_network": 1000.0}
@@ -43,7 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     size = options.grid_size
     white = generate("gaussian_random_field", size, 3, [0], kernel="white")
-    with single_thread():
+    with pinned_arithmetic():
         pair = median_time(
             lambda _: torch.fft.irfft2(torch.fft.rfft2(white), s=(size, size)), 10 * options.repeats
         )

@@ -35,8 +35,8 @@ from plain_render import CanvasWriter, PyAVWriter
 from spinlock.dataset.ensembles import Ensemble
 from spinlock.execution.executors.choice import usable_cores
 from spinlock.keys import Key, Purpose
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.numerics.random import normals_from_words, random_words
-from spinlock.numerics.threads import single_thread
 from spinlock.visualization.aggregates import DEFAULT_AGGREGATES, Aggregate, EnsembleFrame, aggregates
 from spinlock.visualization.cells import Cells, ChannelStatistics, columns_of
 from spinlock.visualization.clip import Clip
@@ -108,7 +108,7 @@ def cells_of(ensemble: Ensemble, folder: Path) -> Cells:
     known = ensemble.statistics
     low, high = torch.from_numpy(known.low), torch.from_numpy(known.high)
     cells = Cells(columns, frames, ensemble.grid, (CELL, CELL), known, folder)
-    with single_thread(), torch.inference_mode():
+    with pinned_arithmetic(), torch.inference_mode():
         for number in range(frames):
             states = ensemble.frame(number)
             cells.add(number, states[:SHOWN], EnsembleFrame.of(states, low, high))
@@ -244,7 +244,7 @@ def compare_entropy(repeats: int) -> float:
     low, high = (end[None] for end in ends)
 
     def own() -> torch.Tensor:
-        with single_thread(), torch.inference_mode():
+        with pinned_arithmetic(), torch.inference_mode():
             return aggregates["entropy"](ensemble_frame(fields, low, high))
 
     def plain() -> np.ndarray:

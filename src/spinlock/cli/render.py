@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from spinlock.cli.accounting import render_accounting
+
 Rows = Sequence[tuple[str, str]]
 
 
@@ -182,6 +184,7 @@ def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
     sections = [content["path"], table(head), "arrays", _arrays(content["arrays"])]
     sections += ["distributions", table(spread)]
     if verbose:
+        sections += [render_accounting(content["accounting"])]
         sections += ["parameters", table([(n, _spread(s)) for n, s in content["parameters"].items()])]
         sections += ["configuration", table(list(_flat(content["config"])))]
         sections += ["provenance", table(list(_flat(provenance)))]

@@ -15,7 +15,7 @@ from spinlock.dataset.render_options import RenderOptions
 from spinlock.errors import UsageError
 from spinlock.execution.devices import prepare_process, resolve_device
 from spinlock.execution.executors.choice import usable_cores
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.storage import require_space
 from spinlock.visualization.aggregates import EnsembleFrame
 from spinlock.visualization.cells import MOST_SAMPLES, Cells, Column, columns_of, kept_size
@@ -97,7 +97,7 @@ def _cells(
     low, high = torch.from_numpy(known.low), torch.from_numpy(known.high)
     cells = Cells(columns, frames, ensemble.grid, options.size, known, folder, samples)
     try:
-        with single_thread(), torch.inference_mode():
+        with pinned_arithmetic(), torch.inference_mode():
             for number in range(frames):
                 check_going(stop)
                 states, telling = ensemble.frame(number), ensemble.is_telling(number)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spinlock.dataset.accounting import account
 from spinlock.dataset.open import complete_file
 from spinlock.storage import DatasetFile
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FEATURES, SDF
@@ -33,6 +34,7 @@ def describe(path: str | Path) -> dict[str, Any]:
             "distributions": {name: _counts(file.table(f"metadata/{name}")) for name in DISTRIBUTIONS},
             "features": _features(file),
             "rollouts": _rollouts(file, parsed["config"]),
+            "accounting": account(file, parsed["config"]["simulation"]["num_timesteps"]),
             "parameters": {
                 p.name: _spread(file.table(f"parameters/values/{p.name}")) for p in file.layout.parameters
             },

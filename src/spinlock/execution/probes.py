@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spinlock.keys import Key
 from spinlock.numerics.noise import NoiseModel, NoiseStream
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators import Operator
 
 FrozenOperator = Callable[[Tensor], Tensor]
@@ -32,7 +32,7 @@ def frozen_operator(
         return stream.output(output, 0)
 
     def apply(states: Tensor) -> Tensor:
-        with single_thread(), torch.inference_mode():
+        with pinned_arithmetic(), torch.inference_mode():
             return torch.cat([evaluate(state) for state in states.split(1)])
 
     return apply

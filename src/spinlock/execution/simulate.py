@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spinlock.execution.plan import Draw, Plan
 from spinlock.execution.stages import StageClock
 from spinlock.initial_conditions import generate
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators import Operator, build, operator_digest
 from spinlock.rollout import Rollout, roll_out
 from spinlock.storage import Row
@@ -77,7 +77,7 @@ def simulate(
     as they are. ``clock`` is told what operator, initial condition and rollout took.
     """
     simulation, clock = plan.config.simulation, clock or StageClock()
-    with single_thread(), torch.inference_mode():
+    with pinned_arithmetic(), torch.inference_mode():
         with clock.stage("operators"):
             operator = build_operator(plan, draw, device)
             _finish(device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spinlock.execution.plan import Draw, Plan
 from spinlock.execution.simulate import Sampled, build_operator, initial_condition, simulate
 from spinlock.execution.stages import StageClock
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators import families
 from spinlock.operators.stacked import PASS_BYTES, Products, stack_operators
 from spinlock.rollout import Rollout
@@ -85,7 +85,7 @@ def simulate_stack(
     rollouts: dict[int, Rollout] = {}
     for size in sorted({draw.grid_size for draw in draws}):
         together = [sample for sample in prepared if sample.draw.grid_size == size]
-        with clock.stage("rollout"), single_thread(), torch.inference_mode():
+        with clock.stage("rollout"), pinned_arithmetic(), torch.inference_mode():
             results = roll_out_stack(
                 stack_operators([sample.operator for sample in together], device, products=products),
                 [sample.start(device) for sample in together],
@@ -142,7 +142,7 @@ def sample_of(
 def _prepared(plan: Plan, draws: Sequence[Draw], clock: StageClock) -> list[_Prepared]:
     """Return operator and initial condition of each draw, made on the CPU."""
     prepared = []
-    with single_thread(), torch.inference_mode():
+    with pinned_arithmetic(), torch.inference_mode():
         for draw in draws:
             with clock.stage("operators"):
                 operator = build_operator(plan, draw, CPU)

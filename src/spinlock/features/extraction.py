@@ -18,7 +18,7 @@ from spinlock.features.field_view import FieldView
 from spinlock.features.probe_view import Map, ProbeView
 from spinlock.features.table import Columns, FeatureTable, SampleFeatures, averaged, summarized
 from spinlock.features.trajectory_view import TrajectoryView
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.registry import unknown_name
 
 Spread = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
@@ -137,11 +137,11 @@ def extract_sample(
     finite = finite_frames(frames)
 
     def of_realization(m: int) -> tuple[np.ndarray, np.ndarray]:
-        with single_thread(), torch.inference_mode():
+        with pinned_arithmetic(), torch.inference_mode():
             return realization_features(frames[m, : finite[m]], frames.shape[1], chosen)
 
     rows = list(spread(of_realization, range(len(frames))))
-    with single_thread(), torch.inference_mode():
+    with pinned_arithmetic(), torch.inference_mode():
         probed = operator_features(operator, frames[0, 0], seed, index, chosen)
     trajectories = np.stack([row[1] for row in rows])
     summary = summarized(trajectories).ravel()

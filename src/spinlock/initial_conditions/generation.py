@@ -17,8 +17,8 @@ from spinlock.initial_conditions.options import resolve_options
 from spinlock.keys import Key
 from spinlock.numerics.devices import parse_device
 from spinlock.numerics.grid import Grid
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.numerics.random import SampleKeys
-from spinlock.numerics.threads import single_thread
 from spinlock.shapes import Fields
 
 CPU_ROWS, ACCELERATOR_ROWS = 1, 16
@@ -100,7 +100,7 @@ def generate(
     checked = entry.check_options(with_preset(entry, preset, options), grid_size)
     values = [resolve_options(entry, checked, seed, index) for index in wanted]
     block = CPU_ROWS if grid.device.type == "cpu" else ACCELERATOR_ROWS
-    with single_thread() if grid.device.type == "cpu" else nullcontext():
+    with pinned_arithmetic() if grid.device.type == "cpu" else nullcontext():
         samples = list(zip(wanted, values, strict=True))
         fields = sample_fields(entry, grid, num_channels, seed, samples, block)
         fields = _normalized(fields, values)

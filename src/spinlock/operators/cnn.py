@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spinlock.numerics.threads import single_thread
+from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators.activations import Activation, Signal
 from spinlock.operators.block import HiddenBlock, wrap
 from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
@@ -62,7 +62,7 @@ class Cnn(nn.Module):
         """
         if len(x) == 0:
             return x.clone()
-        with single_thread() if x.device.type == "cpu" else nullcontext():
+        with pinned_arithmetic() if x.device.type == "cpu" else nullcontext():
             states = [state.contiguous() for state in x.split(1)]
             outputs = self.ensemble(states, [_unchanged] * len(x), [range(len(x))] * len(x))
             return torch.cat(outputs)

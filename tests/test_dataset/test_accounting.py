@@ -1,0 +1,118 @@
+"""`info` counts what became of every rollout: nothing is left out, and nothing is counted twice."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tiny
+from spinlock.cli.accounting import render_accounting
+from spinlock.dataset import open_dataset
+from spinlock.dataset.describe import describe
+
+
+@pytest.fixture(scope="module")
+def content(everything):
+    return describe(everything)
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory):
+    changes = {
+        "parameter_space.architecture.gain": {"type": "continuous", "bounds": [0.5, 90.0], "log_scale": True},
+        "parameter_space.architecture.normalization": {"type": "choice", "choices": ["none"]},
+        "sampling.total_samples": 8,
+        "simulation.num_timesteps": 3,
+        "dataset.storage.precision": "float16",
+    }
+    return tiny.generate(tmp_path_factory.mktemp("loud") / "a.h5", tiny.PLAIN, changes)
+
+
+def test_each_grouping_holds_every_sample_once(content):
+    accounting = content["accounting"]
+    for name, groups in accounting["by"].items():
+        for what in ("samples", "rollouts", "stopped", "overflowed"):
+            assert sum(group[what] for group in groups) == accounting["all"][what], (name, what)
+        labels = [label for group in groups for label in group["dynamics"]]
+        for label in labels:
+            total = sum(group["dynamics"].get(label, 0) for group in groups)
+            assert total == accounting["all"]["dynamics"][label], (name, label)
+        assert all(sum(group["dynamics"].values()) == group["samples"] > 0 for group in groups)
+
+
+def test_the_whole_is_what_the_columns_say(content, everything):
+    whole = content["accounting"]["all"]
+    with open_dataset(everything) as dataset:
+        finite, labels = dataset.metadata["finite_steps"], dataset.metadata["dynamics"]
+    assert whole["samples"] == 12
+    assert whole["rollouts"] == 36
+    assert whole["stopped"] == (finite < 18).sum() == content["rollouts"]["stopped"] > 0
+    assert whole["dynamics"] == {label: (labels == label).sum() for label in np.unique(labels)}
+
+
+def test_a_group_counts_the_samples_of_its_value(content, everything):
+    """Recounted sample by sample, from the draws."""
+    with open_dataset(everything) as dataset:
+        for name, column in (("ic_types", "ic_types"), ("rollout_policies", "rollout_policies")):
+            groups = {group["value"]: group for group in content["accounting"]["by"][name]}
+            assert set(groups) == set(dataset.metadata[column])
+            for value, group in groups.items():
+                rows = [row for row in range(12) if dataset.metadata[column][row] == value]
+                stopped = sum((dataset.metadata["finite_steps"][row] < 18).sum() for row in rows)
+                assert (group["samples"], group["stopped"]) == (len(rows), stopped)
+
+
+def test_a_range_of_a_parameter_counts_the_samples_whose_value_lies_in_it(content, everything):
+    with open_dataset(everything) as dataset:
+        gains = dataset.parameters["gain"]
+        diverged = dataset.metadata["dynamics"] == "diverged"
+    groups = content["accounting"]["by"]["gain"]
+    assert 2 <= len(groups) <= 4
+    ranges = [tuple(map(float, group["value"].split(" … "))) for group in groups]
+    assert ranges == sorted(ranges)
+    for (low, high), group in zip(ranges, groups, strict=True):
+        rows = (gains >= low * 0.999) & (gains <= high * 1.001)
+        assert group["samples"] == rows.sum()
+        assert group["dynamics"].get("diverged", 0) == (rows & diverged).sum()
+
+
+def test_the_bias_of_a_collection_shows(loud):
+    """Without normalization it is large gains that float16 cannot hold, and the ranges of the gain say so."""
+    accounting = describe(loud)["accounting"]
+    first, *_, last = accounting["by"]["gain"]
+    assert first["overflowed"] == first["stopped"] == 0
+    assert last["overflowed"] > 0
+
+
+def test_every_named_parameter_and_every_kind_of_sample_is_there(content):
+    by = content["accounting"]["by"]
+    assert {"ic_types", "rollout_policies", "grid_sizes", "noise_regimes"} < set(by)
+    assert set(content["parameters"]) - {"update_policy", "grid_size"} < set(by)
+
+
+def test_overflow_in_storage_is_counted(loud):
+    accounting = describe(loud)["accounting"]
+    with open_dataset(loud) as dataset:
+        expected = int((dataset.metadata["overflow_steps"] > 0).sum())
+    assert accounting["all"]["overflowed"] == expected > 0
+    assert "overflowed" in render_accounting(accounting).splitlines()[2]
+
+
+def test_a_column_for_overflow_appears_only_where_there_was_one(content):
+    header, whole = render_accounting(content["accounting"]).splitlines()[2:4]
+    assert "overflowed" not in header
+    assert header.split()[:3] == ["samples", "rollouts", "stopped"]
+    assert whole.split()[:4] == ["all", "12", "36", str(content["accounting"]["all"]["stopped"])]
+
+
+def test_info_verbose_shows_it_and_json_holds_it(everything):
+    words = [sys.executable, "-m", "spinlock", "info", "--dataset", str(everything)]
+    shown, as_json, plain = (
+        subprocess.run([*words, *more], capture_output=True, text=True, check=True).stdout
+        for more in (["--verbose"], ["--json"], [])
+    )
+    assert "what became of the rollouts" in shown
+    assert "what became of the rollouts" not in plain
+    assert json.loads(as_json)["accounting"]["all"]["rollouts"] == 36
