@@ -165,7 +165,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.attrs.get("CLASS") != b"DIMENSION_SCALE":
-            found[name] = item[()]
+            found[name] = np.atleast_1d(item[()])
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)

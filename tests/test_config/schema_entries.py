@@ -24,6 +24,7 @@ from spinlock.execution import in_flight, make_plan
 from spinlock.execution.devices import resolve_devices
 from spinlock.execution.estimate import PROCESS_BYTES, estimate
 from spinlock.execution.executors.choice import choose
+from spinlock.execution.executors.silence import longest_silence
 from test_config.config_texts import config_of
 
 Proof = Callable[[Config, Config], None]
@@ -142,6 +143,11 @@ def fraction_bounds_workers(before: Config, after: Config) -> None:
         assert workers_of(after) == ("inline", 2)
 
 
+def stall_is_limited(before: Config, after: Config) -> None:
+    assert longest_silence(make_plan(before)) >= 600
+    assert longest_silence(make_plan(after)) == 45
+
+
 def output_is_made_there(before: Config, after: Config) -> None:
     for config in (before, after):
         DatasetGenerationPipeline(config).generate()
@@ -222,6 +228,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     f"{PARALLELISM}.workers": Entry(3, 2, context=INLINE, proof=workers_are_counted),
     f"{PARALLELISM}.devices": Entry("auto", [0, 2, "cuda:3"], proof=devices_share_the_work),
+    f"{PARALLELISM}.stall_seconds": Entry("auto", 45, proof=stall_is_limited),
     "simulation.memory_fraction": Entry(
         0.7, 0.25, context=INLINE | {f"{PARALLELISM}.workers": 4}, proof=fraction_bounds_workers
     ),

@@ -250,7 +250,7 @@ def test_a_fault_of_an_override_names_the_flag(tmp_path, text):
         assert part in message
 
 
-@pytest.mark.parametrize("text", ["sampling", "=3", "sampling..x=3", ".x=1", ""])
+@pytest.mark.parametrize("text", ["sampling", "=3", "sampling..x=3", ".x=1", "", "x" + ".x" * 5000 + "=1"])
 def test_an_override_without_a_key_is_refused(text):
     with pytest.raises(ConfigError, match="write key=value"):
         parse_override(text)

@@ -126,7 +126,8 @@ def test_processes_survive_poisoned_shards_and_dead_workers(tmp_path, monkeypatc
     found = outcomes("process", job_of(tmp_path, workers=1, samples=3))
     assert found[0] == Quarantined(0, "RuntimeError: no luck 3")
     if deaths == 3:
-        assert found[1] == Quarantined(1, "its worker was killed by SIGKILL")
+        assert isinstance(found[1], Quarantined)
+        assert found[1].reason.startswith("its worker was killed by SIGKILL")
     else:
         assert isinstance(found[1], Receipt)
         assert found[1].attempt == 2

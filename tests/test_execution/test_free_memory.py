@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from spinlock.execution.memory import free_bytes, give_back, is_out_of_memory
+from spinlock.errors import StorageError
+from spinlock.execution.memory import free_bytes, give_back, is_out_of_memory, oom_kills
 
 CPU = torch.device("cpu")
 
@@ -107,3 +108,18 @@ def test_memory_can_be_given_back_at_any_time():
     kept = torch.arange(1000)
     give_back(CPU)
     assert kept.sum() == 499_500
+
+
+def test_a_write_that_failed_for_memory_is_known_by_its_cause():
+    error = StorageError("x.h5 cannot be written")
+    assert not is_out_of_memory(error)
+    for number, short in ((12, True), (28, False)):
+        error.__cause__ = OSError(number, "said")
+        assert is_out_of_memory(error) == short
+
+
+def test_the_processes_that_the_kernel_killed_are_counted(tmp_path):
+    root = system(tmp_path, {"proc/vmstat": "nr_free_pages 7\noom_kill 3\nallocstall 1\n"})
+    assert oom_kills(root) == 3
+    assert oom_kills(tmp_path / "elsewhere") == 0
+    assert oom_kills() >= 0

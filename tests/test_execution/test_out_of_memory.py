@@ -137,8 +137,8 @@ def test_a_sample_too_large_for_memory_is_named_and_the_others_are_kept(tmp_path
     with tiny.unchecked_shapes(), pytest.raises(SpinlockError) as told:
         DatasetGenerationPipeline(config).generate()
     assert len(tries) == 3
-    for words in ("1 of 4 shards failed three times", "sample 1 alone needs more memory", "num_realizations",
-                  "grid_size", "memory_fraction", "can't allocate memory"):  # fmt: skip
+    for words in ("1 of 4 shards failed three times", "sample 1 needs more memory than was free",
+                  "num_realizations", "grid_size", "memory_fraction", "can't allocate memory"):  # fmt: skip
         assert words in str(told.value)
     assert not any("memory ran out" in said for said in warned(caplog))
     monkeypatch.undo()
@@ -187,7 +187,7 @@ def test_processes_go_on_with_half_as_many_and_the_same_bytes(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("together", "error", "said"),
-    [(2, "RuntimeError('no luck')", "no luck"), (1, "MemoryError('no room')", "alone needs more memory")],
+    [(2, "RuntimeError('no luck')", "no luck"), (1, "MemoryError('no room')", "with no other in flight")],
 )
 def test_processes_count_what_is_no_lack_of_memory_or_fails_alone(
     tmp_path, monkeypatch, caplog, together, error, said
@@ -212,5 +212,8 @@ def test_a_lack_of_memory_in_processes_is_quarantined_after_three_attempts(tmp_p
     monkeypatch.setenv("PYTHONPATH", str(hook))
     found = outcomes("process", job_of(tmp_path, 1, 2))
     assert isinstance(found[0], Quarantined)
-    assert "ShortOfMemoryError: sample 0 alone needs more memory" in found[0].reason
+    assert (
+        "ShortOfMemoryError: sample 0 needs more memory than was free with no other in flight"
+        in found[0].reason
+    )
     assert isinstance(found[1], Receipt)

@@ -8,4 +8,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name and exit with its code."""
     from spinlock.cli.program import run
 
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    sys.exit(run(sys.argv[1:] if arguments is None else [*arguments]))  # `list` is a command here

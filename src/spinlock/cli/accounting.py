@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from spinlock.cli.printable import one_line
+
 HEADING = (
     "what became of the rollouts (stopped: rollouts that left the finite range; overflowed: those that\n"
     "float16 could not hold; each label: its share of the samples in the line)"
@@ -15,7 +17,7 @@ def render_accounting(accounting: Mapping[str, Any]) -> str:
     """Return the counts of every group of samples, a line each, under the labels that occur."""
     totals: Mapping[str, int] = accounting["all"]["dynamics"]
     labels = sorted(totals, key=lambda label: (-totals[label], label))
-    lines = list(_lines(accounting, labels))
+    lines = [[one_line(cell) for cell in line] for line in _lines(accounting, labels)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join([HEADING, *(_aligned(line, widths) for line in lines)])
 

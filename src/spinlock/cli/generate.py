@@ -9,14 +9,16 @@ SUMMARY = "make the dataset that a configuration describes"
 DESCRIPTION = """Make the dataset that a configuration describes.
 
 An interrupted run of the same plan resumes by itself and ends with the bytes of an undisturbed one. A
-different dataset at the output path is refused unless --force is given."""
+different dataset at the output path is refused unless --force is given. --repair keeps every sound shard of
+a damaged dataset and makes the others again."""
 
 EXAMPLES = """examples:
   spinlock generate --config configs/experiments/test_100.yaml
   spinlock generate --config configs/experiments/my_experiment.yaml --total-samples 20 --device cpu
   spinlock generate --config my.yaml --set simulation.num_timesteps=64 dataset.storage.trajectories=all
   spinlock generate --config my.yaml --dry-run
-  spinlock generate --config my.yaml --profile"""
+  spinlock generate --config my.yaml --profile
+  spinlock generate --config my.yaml --repair"""
 
 FLAGS = (
     ("--output", "PATH", str, "dataset.output_path", "the file to make"),
@@ -50,6 +52,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--profile", action="store_true", help="print time and bytes of each stage at the end"
     )
     command.add_argument("--force", action="store_true", help="replace another dataset at the output path")
+    command.add_argument(
+        "--repair", action="store_true", help="make again what is damaged of a dataset, and nothing else"
+    )
     command.add_argument("--fresh", action="store_true", help="drop partial work and begin again")
     command.add_argument(
         "--allow-mixed",
@@ -82,10 +87,17 @@ def run(options: argparse.Namespace) -> int:
     from spinlock.cli.render import render_plan, render_profile, render_summary
     from spinlock.config import load_config
     from spinlock.dataset import DatasetGenerationPipeline
+    from spinlock.errors import UsageError
 
+    if options.repair and options.dry_run:
+        raise UsageError("--dry-run makes nothing; `spinlock validate` lists what --repair would make again")
     config = load_config(options.config, overrides(options))
     pipeline = DatasetGenerationPipeline(
-        config, force=options.force, fresh=options.fresh, allow_mixed=options.allow_mixed
+        config,
+        force=options.force,
+        fresh=options.fresh,
+        allow_mixed=options.allow_mixed,
+        repair=options.repair,
     )
     if options.dry_run:
         _print(options, pipeline.dry_run(), render_plan)

@@ -181,7 +181,20 @@ def _guarded(module: Any, options: argparse.Namespace) -> int:
 def _tell(options: argparse.Namespace, message: str) -> None:
     if options.verbose:
         traceback.print_exc()
-    print(f"spinlock {options.command}: {message}", file=sys.stderr)
+    print(f"spinlock {options.command}: {_printable(message)}", file=sys.stderr)
+
+
+def _printable(message: str) -> str:
+    from spinlock.cli.printable import printable
+
+    return printable(message)
+
+
+class _Lines(logging.Formatter):
+    """The message of a record, without what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _printable(super().format(record))
 
 
 @contextlib.contextmanager
@@ -189,7 +202,7 @@ def _reporting(options: argparse.Namespace) -> Iterator[None]:
     """Send log records and warnings to standard error, one line each."""
     level = logging.DEBUG if options.verbose else logging.WARNING if options.quiet else logging.INFO
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Lines("%(message)s"))
     logger = logging.getLogger("spinlock")
     before = logger.level
     logger.setLevel(level)

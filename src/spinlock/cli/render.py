@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spinlock.cli.accounting import render_accounting
+from spinlock.cli.printable import one_line, printable
 
 Rows = Sequence[tuple[str, str]]
 
 
 def table(rows: Rows, indent: str = "  ") -> str:
     """Return two aligned columns."""
-    width = max((len(left) for left, _ in rows), default=0)
-    return "\n".join(f"{indent}{left:<{width}}  {right}".rstrip() for left, right in rows)
+    cells = [(one_line(left), one_line(right)) for left, right in rows]
+    width = max((len(left) for left, _ in cells), default=0)
+    return "\n".join(f"{indent}{left:<{width}}  {right}".rstrip() for left, right in cells)
 
 
 def shares(counts: Mapping[str, int]) -> str:
@@ -181,7 +183,7 @@ def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
     spread.append(("rollouts", f"{rollouts['total']}, of which {rollouts['stopped']} stopped before the end"))
     if median is not None:
         spread.append(("median λ", f"{median:.3g} per step"))
-    sections = [content["path"], table(head), "arrays", _arrays(content["arrays"])]
+    sections = [one_line(content["path"]), table(head), "arrays", _arrays(content["arrays"])]
     sections += ["distributions", table(spread)]
     if verbose:
         sections += [render_accounting(content["accounting"])]
@@ -224,7 +226,8 @@ def render_validation(report: Mapping[str, Any]) -> str:
     verdict = "valid" if report["valid"] else "INVALID"
     head = f"{report['path']}: {verdict} (checked: {', '.join(report['checked'])})"
     notes = [f"  note: {note}" for note in report["notes"]]
-    return "\n".join([head, *notes, *(f"  {failure}" for failure in report["failures"])])
+    failures = (f"  {failure}" for failure in report["failures"])
+    return "\n".join(printable(line).replace("\n", "\n    ") for line in (head, *notes, *failures))
 
 
 def render_catalogue(entries: Iterable[Mapping[str, Any]], *, verbose: bool) -> str:

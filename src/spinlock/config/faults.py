@@ -6,10 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from spinlock.config.allowed import Slot, keys_at, shown, slot_at
+from spinlock.config.allowed import LONGEST_SHOWN, Slot, keys_at, shown, slot_at
 from spinlock.config.yaml_source import Fault, Location, Source
 from spinlock.errors import ConfigError
 from spinlock.registry import near_miss
+
+MOST_TOLD = 20
+"""Faults that a message tells; of more, nobody reads the last ones."""
 
 
 def config_error(source: Source, faults: Iterable[Fault], origins: Mapping[Location, str]) -> ConfigError:
@@ -17,12 +20,18 @@ def config_error(source: Source, faults: Iterable[Fault], origins: Mapping[Locat
     told = dict.fromkeys(faults)
     ordered = sorted(told, key=lambda fault: source.line(fault.location) or 0)
     lines = [f"{source.name}: {len(ordered)} error{'s' if len(ordered) > 1 else ''} in the configuration"]
-    for fault in ordered:
-        key = ".".join(str(part) for part in fault.location)
+    for fault in ordered[:MOST_TOLD]:
+        key = ".".join(_cut(str(part)) for part in fault.location)
         place = _place(source, fault.location, origins)
         said_already = not key or place.endswith(f" {key}: ")
         lines.append(f"  {place}{'' if said_already else f'{key}: '}{fault.message}")
+    if len(ordered) > MOST_TOLD:
+        lines.append(f"  and {len(ordered) - MOST_TOLD} more; correct these first")
     return ConfigError("\n".join(lines))
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= LONGEST_SHOWN else f"{word[:LONGEST_SHOWN]}…"
 
 
 def _place(source: Source, location: Location, origins: Mapping[Location, str]) -> str:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from spinlock.config.faults import config_error, faults_of
 from spinlock.config.model import Config, Features, InputGeneration
 from spinlock.config.semantics import semantic_faults
-from spinlock.config.yaml_source import Location, Source, parse_source, read_source
+from spinlock.config.yaml_source import DEEPEST, Location, Source, parse_source, read_source
 from spinlock.errors import ConfigError
 
 Override = tuple[str, str, Any]
@@ -78,11 +78,11 @@ def parse_override(text: str) -> Override:
     Raises
     ------
     ConfigError
-        If there is no key or the value is no YAML.
+        If there is no key, one of too many parts, or the value is no YAML.
     """
     key, equals, written = text.partition("=")
-    if not equals or not all(key.split(".")):
-        raise ConfigError(f"--set {text}: write key=value, such as `--set simulation.num_timesteps=64`")
+    if not equals or not all(key.split(".")) or key.count(".") >= DEEPEST:
+        raise ConfigError(f"--set {text:.100}: write key=value, such as `--set simulation.num_timesteps=64`")
     source = parse_source(written, f"--set {key}")
     if source.faults:
         raise config_error(source, source.faults, {})

@@ -14,6 +14,7 @@ from spinlock.config.values import (
     Device,
     Devices,
     OutputPath,
+    Seconds,
     StoragePrecision,
     Trajectories,
     Workers,
@@ -145,6 +146,11 @@ class Parallelism(Section):
     )
     devices: Devices = affecting(
         "execution", default="auto", description="Devices that workers are spread over."
+    )
+    stall_seconds: Seconds = affecting(
+        "execution",
+        default="auto",
+        description="A worker process silent for so long is stuck: it is killed, its shard tried again.",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from spinlock.config.faults import unknown_key
-from spinlock.config.model import InputGeneration, ParameterConfig, Storage
+from spinlock.config.model import InputGeneration, ParameterConfig, Simulation, Storage
 from spinlock.config.parameters import DEFAULT_FAMILY, HEADINGS, known_parameters, sampling_types
 from spinlock.config.yaml_source import Fault, Location
 from spinlock.errors import OptionError
@@ -39,14 +39,14 @@ def semantic_faults(values: Any) -> list[Fault]:
     known = known_parameters(_chosen_families(written))
     for name, parameter in written.items():
         faults += _parameter_faults(name, parameter, known)
-    faults += _idle_faults(written, known, {fault.location[:3] for fault in faults})
+    faulty = {fault.location[:3] for fault in faults}
+    faults += _idle_faults(written, known, faulty)
     generation = simulation.get("input_generation")
     if isinstance(generation, Mapping):
-        grids = _grid_sizes(written, known["grid_size"])
+        grids = _grid_sizes(written, known["grid_size"], faulty)
         faults += _initial_condition_faults(generation, grids)
     storage = _section(_section(values, "dataset"), "storage")
-    steps = simulation.get("num_timesteps", 1) if _has_section(values, "simulation") else None
-    return faults + list(_storage_faults(storage, steps))
+    return faults + list(_storage_faults(storage, _num_timesteps(values)))
 
 
 def _section(values: Any, key: str) -> Mapping[str, Any]:
@@ -152,17 +152,16 @@ def _idle_faults(
             )
 
 
-def _grid_sizes(written: Mapping[str, Written], option: Option) -> tuple[int, ...]:
+def _grid_sizes(
+    written: Mapping[str, Written], option: Option, faulty: Iterable[Location]
+) -> tuple[int, ...]:
     """Return the grid sizes that initial conditions must suit (of bounds, the ends), where they are clear."""
+    if any(w.location in faulty and near_miss(name, ["grid_size"]) for name, w in written.items()):
+        return ()
     if "grid_size" not in written:
         return (option.default,)
     parameter = written["grid_size"].content
-    try:
-        return tuple(
-            option.check(size) for size in (parameter and (parameter.bounds or parameter.choices)) or ()
-        )
-    except OptionError:
-        return ()
+    return tuple(option.check(size) for size in (parameter and (parameter.bounds or parameter.choices)) or ())
 
 
 def _initial_condition_faults(raw: Mapping[str, Any], grids: tuple[int, ...]) -> Iterator[Fault]:
@@ -212,11 +211,19 @@ def _labels(raw: Mapping[str, Any]) -> list[str]:
     return [str(label) for label in weights] if isinstance(weights, Mapping) else []
 
 
-def _has_section(values: Any, key: str) -> bool:
-    return isinstance(values, Mapping) and isinstance(values.get(key), Mapping)
+def _num_timesteps(values: Any) -> int | None:
+    """Return the number of steps, or None where something else is wrong with it."""
+    simulation = values.get("simulation") if isinstance(values, Mapping) else None
+    if not isinstance(simulation, Mapping):
+        return None
+    strangers = [key for key in simulation if key not in Simulation.model_fields]
+    if any(near_miss(key, ["num_timesteps"]) for key in strangers):
+        return None
+    steps = simulation.get("num_timesteps", Simulation.model_fields["num_timesteps"].default)
+    return steps if type(steps) is int and steps >= 1 else None
 
 
-def _storage_faults(raw: Mapping[str, Any], steps: Any) -> Iterator[Fault]:
+def _storage_faults(raw: Mapping[str, Any], steps: int | None) -> Iterator[Fault]:
     try:
         storage = Storage.model_validate(dict(raw))
     except ValidationError:
@@ -227,7 +234,7 @@ def _storage_faults(raw: Mapping[str, Any], steps: Any) -> Iterator[Fault]:
     except OptionError as error:
         yield Fault((*place, "compression_level"), str(error).removeprefix("compression_level "))
     every = storage.trajectories["every"] if isinstance(storage.trajectories, dict) else 1
-    if type(steps) is int and every > steps:
+    if steps is not None and every > steps:
         message = f"{every} is more than simulation.num_timesteps = {steps}: no frame between would be stored"
         yield Fault((*place, "trajectories", "every"), message)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, WithJsonSchema
 
 from spinlock.config.allowed import shown
+from spinlock.config.yaml_source import UNSTORABLE
 from spinlock.features.catalogue import SDF_VERSION, Category
 from spinlock.registry import near_miss
 
@@ -27,6 +28,12 @@ def _check_workers(value: Any) -> Any:
     if value == "auto" or (type(value) is int and value >= 1):
         return value
     raise _refusal(value, "auto or an integer ≥ 1")
+
+
+def _check_seconds(value: Any) -> Any:
+    if value == "auto" or (type(value) in (int, float) and 0 < value <= 1e9):
+        return value
+    raise _refusal(value, "auto or a number of seconds > 0 and ≤ 1e9")
 
 
 def _check_device(value: Any) -> Any:
@@ -66,6 +73,8 @@ def _check_storage_precision(value: Any) -> Any:
 
 def _check_output_path(value: Any) -> Any:
     if isinstance(value, str) and value.endswith((".h5", ".hdf5")):
+        if UNSTORABLE.search(value):
+            raise ValueError(f"{value!a} is not allowed: it must be a path in UTF-8")
         return value
     raise _refusal(value, "the path of a file that ends in .h5 or .hdf5")
 
@@ -108,6 +117,11 @@ Workers = Annotated[
     int | Literal["auto"],
     BeforeValidator(_check_workers),
     WithJsonSchema({"anyOf": [_AUTO, {"type": "integer", "minimum": 1}]}),
+]
+Seconds = Annotated[
+    float | Literal["auto"],
+    BeforeValidator(_check_seconds),
+    WithJsonSchema({"anyOf": [_AUTO, {"type": "number", "exclusiveMinimum": 0, "maximum": 1e9}]}),
 ]
 Device = Annotated[str, BeforeValidator(_check_device), WithJsonSchema(_DEVICE)]
 Devices = Annotated[

@@ -5,7 +5,9 @@ them. What else YAML has is refused, because a configuration needs none of it: a
 that are no words, tags, and anchors, which let a few lines grow without bound.
 """
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,9 @@ LARGEST_FILE = 1 << 18
 
 DEEPEST = 32
 """Levels of nesting."""
+
+MOST_VALUES = 10_000
+"""Keys and values together; the largest space needs a tenth of them."""
 
 LARGEST_INTEGER = 2**64
 """No key takes a greater one."""
@@ -72,25 +77,21 @@ def read_source(path: str | Path) -> Source:
     Raises
     ------
     ConfigError
-        If the file cannot be read, is no YAML, or is no mapping of sections.
+        If it is no regular file, cannot be read, is no YAML, or is no mapping of sections.
     """
     file = Path(path)
     try:
-        with file.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            raise ConfigError(f"{file}: larger than {LARGEST_FILE >> 10} KiB; this is not a configuration")
-        text = content.decode("utf-8-sig")
+        text = _content(file).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such file{_neighbours(file)}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not a text file ({error.reason} at byte {error.start})") from None
-    except IsADirectoryError:
-        raise ConfigError(
-            f"{file}: a directory; give the path of a YAML file{_neighbours(file / '_')}"
-        ) from None
+        wide = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        reason = "it looks like UTF-16: save it as UTF-8" if wide else f"{error.reason} at byte {error.start}"
+        raise ConfigError(f"{file}: not a text file ({reason})") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(f"{str(file)!r} holds a character that no file name can hold") from None
     source = parse_source(text, str(file))
     if not isinstance(source.values, dict):
         raise ConfigError(
@@ -98,6 +99,24 @@ def read_source(path: str | Path) -> Source:
             f"this file holds {_kind(source.values)}"
         )
     return source
+
+
+def _content(file: Path) -> bytes:
+    """Return the bytes of a regular file; anything else could block, or never end."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise ConfigError(f"{file}: a directory; give the path of a YAML file{_neighbours(file / '_')}")
+        if not stat.S_ISREG(mode):
+            kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
+            raise ConfigError(
+                f"{file}: {kind}, not a file; save the configuration in a file and give its path"
+            )
+        content = stream.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ConfigError(f"{file}: larger than {LARGEST_FILE >> 10} KiB; this is not a configuration")
+    return content
 
 
 def _neighbours(file: Path) -> str:
@@ -161,14 +180,19 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def _refuse_extras(text: str, name: str) -> None:
-    """Refuse anchors, aliases, tags, and text nested too deep, before anything walks it recursively."""
-    depth = 0
+    """Refuse anchors, aliases, tags, and what is too deep or too much, before anything walks it."""
+    depth = values = 0
     for event in yaml.parse(text, yaml.SafeLoader):
+        values += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         line = event.start_mark.line + 1
         if depth > DEEPEST:
             raise ConfigError(
                 f"{name}, line {line}: nested more than {DEEPEST} levels deep; this is not a configuration"
+            )
+        if values > MOST_VALUES:
+            raise ConfigError(
+                f"{name}, line {line}: holds more than {MOST_VALUES:,} values; this is not a configuration"
             )
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             raise ConfigError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from spinlock.dataset.accounting import account
 from spinlock.dataset.open import complete_file
+from spinlock.dataset.statements import understood
 from spinlock.storage import DatasetFile
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FEATURES, SDF
 
@@ -17,7 +18,7 @@ DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noi
 
 def describe(path: str | Path) -> dict[str, Any]:
     """Return everything `info` shows: arrays, distributions, provenance, sampling quality, configuration."""
-    with complete_file(path) as file:
+    with complete_file(path) as file, understood(file.path):
         attributes = dict(file.attributes)
         parsed = {
             name: json.loads(attributes.pop(name)) for name in ("config", "provenance", "sampling_metrics")

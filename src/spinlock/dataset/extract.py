@@ -19,7 +19,7 @@ from spinlock.dataset.frames import FrameSource
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.output import SLACK, check_name, check_writable, resolved_output
 from spinlock.dataset.progress import Progress, Silent
-from spinlock.errors import InterruptedRunError, StorageError, UsageError
+from spinlock.errors import InterruptedRunError, SpinlockError, StorageError, UsageError
 from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
@@ -147,7 +147,8 @@ class FeatureExtractionPipeline:
             asked = {**asdict(choice), "max_samples": self.max_samples}
             check_name(self.output, "--output")
             work = FeatureWork(self.output)
-            if work.is_finished(self._digest_at_output(), asked):
+            cleared = work.is_cleared and not self.overwrite and self._has_features(dataset, choice)
+            if cleared or work.is_finished(self._digest_at_output(), asked):
                 clear_finished_work(self.output)
                 return summarise_features(self.output)
             self._refuse_overwriting(dataset)
@@ -163,7 +164,13 @@ class FeatureExtractionPipeline:
                 progress.stage("writing")
                 self._join(rows, parts, lambda digest: work.note_finished(digest, asked))
                 work.clear()
-        return summarise_features(self.output, source.origin, time.perf_counter() - started)
+        try:
+            return summarise_features(self.output, source.origin, time.perf_counter() - started)
+        except SpinlockError as error:
+            raise StorageError(
+                f"{self.output} got its features and was replaced by another process right after: run the "
+                "same command again"
+            ) from error
 
     def _digest_at_output(self) -> str:
         try:
@@ -171,6 +178,17 @@ class FeatureExtractionPipeline:
                 return file.digest
         except StorageError:
             return ""
+
+    def _has_features(self, dataset: Dataset, choice: FeatureChoice) -> bool:
+        """Return whether the output has the features that are asked for, of as many samples."""
+        try:
+            made = summarise_features(self.output)
+        except (StorageError, KeyError):
+            return False
+        count = min(self.max_samples or len(dataset), len(dataset))
+        return (made.version, set(made.categories), made.extracted) == (
+            choice.version, set(choice.categories), count,
+        )  # fmt: skip
 
     def _refuse_overwriting(self, dataset: Dataset) -> None:
         check_writable(self.output, "--output")

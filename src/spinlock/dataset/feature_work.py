@@ -5,16 +5,19 @@ names the file that was made of them, in case the process is killed between rena
 """
 
 import json
-import shutil
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from spinlock.errors import SpinlockError, UsageError
-from spinlock.storage import DirectoryLock, committed, remove_temporaries
+from spinlock.errors import SpinlockError
+from spinlock.storage import DirectoryLock, commit_text, remove_temporaries, system_reason, write_errors
 from spinlock.storage.feature_parts import FeatureParts
+from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree
+
+logger = logging.getLogger("spinlock")
 
 FINISHED_FILE = "finished.json"
 
@@ -27,7 +30,7 @@ class FeatureWork:
     UsageError
         Where the folder cannot be made.
     StorageError
-        Where another process works there.
+        Where another process works there, or the disk is full or fails.
     """
 
     def __init__(self, output: Path) -> None:
@@ -37,17 +40,17 @@ class FeatureWork:
 
     def __enter__(self) -> Self:
         """Create and lock the folder, and remove what a killed process was writing."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"{self.path} cannot be made ({error.strerror}); "
-                "give an --output in a folder you may write to"
-            ) from None
+        make_folder(self.path, "", "give an --output in a folder you may write to")
         self._lock.acquire()
-        remove_temporaries(self.path)
-        if not self.output.with_name(f"{self.output.name}.parts").exists():  # else `generate` may write there
-            remove_temporaries(self.output.parent, self.output.name)
+        generating = self.output.with_name(f"{self.output.name}.parts").exists()
+        try:
+            with write_errors(self.path):
+                remove_temporaries(self.path)
+                if not generating:  # else `generate` may be writing there
+                    remove_temporaries(self.output.parent, self.output.name)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(
@@ -62,8 +65,7 @@ class FeatureWork:
 
     def note_finished(self, digest: str, asked: Mapping[str, Any]) -> None:
         """Note which file is about to take its place at the output, and what was asked for."""
-        with committed(self.path / FINISHED_FILE) as temporary:
-            temporary.write_text(json.dumps({"digest": digest, "asked": asked}))
+        commit_text(self.path / FINISHED_FILE, json.dumps({"digest": digest, "asked": asked}))
 
     def is_finished(self, digest: str, asked: Mapping[str, Any]) -> bool:
         """Return whether the file of that digest is what the same request made, but for clearing up."""
@@ -73,14 +75,24 @@ class FeatureWork:
             return False
         return note == {"digest": digest, "asked": json.loads(json.dumps(asked))}
 
+    @property
+    def is_cleared(self) -> bool:
+        """Whether the folder stands there empty, as a process leaves it that is killed while clearing up."""
+        return self.path.is_dir() and not any(self.path.iterdir())
+
     def clear(self) -> None:
         """Remove the work and, if nothing else stands in it, the folder."""
-        for folder in self.path.glob("part-*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        (self.path / FINISHED_FILE).unlink(missing_ok=True)
-        self._lock.path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self.path.rmdir()
+        try:
+            for folder in self.path.glob("part-*"):
+                remove_tree(folder)
+            self._lock.path.unlink(missing_ok=True)
+            (self.path / FINISHED_FILE).unlink(missing_ok=True)
+            remove_if_empty(self.path)
+        except OSError as error:
+            logger.warning(
+                "warning: %s is complete, but the work it was made of cannot be removed (%s): delete %s",
+                self.output, system_reason(error), self.path,
+            )  # fmt: skip
 
 
 def clear_finished_work(output: Path) -> None:

@@ -13,9 +13,11 @@ from spinlock.dataset.feature_facts import generated_facts
 from spinlock.dataset.output import check_output, require_disk, resolved_output
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
-from spinlock.dataset.provenance import file_attributes, refuse_mixing
+from spinlock.dataset.provenance import file_attributes
 from spinlock.dataset.quality import sampling_report
-from spinlock.dataset.summary import Summary, summarise
+from spinlock.dataset.repair import begin_repair
+from spinlock.dataset.resume import work_left
+from spinlock.dataset.summary import Summary, quarantine_message, summarise
 from spinlock.errors import InterruptedRunError, SpinlockError
 from spinlock.execution.devices import prepare_process, resolve_devices
 from spinlock.execution.executors.choice import choose, execute
@@ -40,12 +42,21 @@ class DatasetGenerationPipeline:
         Drop partial work and begin again.
     allow_mixed
         Go on with work begun on another device model, torch build or instruction set.
+    repair
+        Keep what is sound of a damaged dataset at the output path, and make the rest again.
     """
 
     def __init__(
-        self, config: Config, *, force: bool = False, fresh: bool = False, allow_mixed: bool = False
+        self,
+        config: Config,
+        *,
+        force: bool = False,
+        fresh: bool = False,
+        allow_mixed: bool = False,
+        repair: bool = False,
     ) -> None:
         self.config, self.force, self.fresh, self.allow_mixed = config, force, fresh, allow_mixed
+        self.repair = repair
 
     def dry_run(self) -> dict[str, Any]:
         """Return the plan with sizes and a calibrated time; validates everything and makes nothing."""
@@ -60,7 +71,7 @@ class DatasetGenerationPipeline:
         ------
         UsageError
             Before anything is computed: another dataset at the path, a path that cannot be written, partial
-            work of another plan or from another environment.
+            work of another plan or from another environment, nothing to repair.
         StorageError
             Where the disk is too small or fails; everything committed stays.
         SpinlockError
@@ -82,7 +93,9 @@ class DatasetGenerationPipeline:
         prepare_process()
         plan = make_plan(self.config)
         output = resolved_output(self.config.dataset.output_path)
-        if check_output(output, plan, force=self.force, fresh=self.fresh):
+        repair = begin_repair(output, plan, self.force, self.allow_mixed) if self.repair else None
+        replaced = self.force or repair is not None
+        if check_output(output, plan, force=replaced, fresh=self.fresh):
             logger.info("%s is complete already", output)
             remove_finished_work(output, plan)
             return summarise(output)
@@ -92,16 +105,19 @@ class DatasetGenerationPipeline:
         devices = resolve_devices(self.config)
         require_disk(plan, output)
         with RunDirectory(output, plan, fresh=self.fresh) as run:
-            if check_output(output, plan, force=self.force, fresh=self.fresh):
+            if check_output(output, plan, force=replaced, fresh=self.fresh):
                 run.remove()  # another run made it between the first look and the lock
                 return summarise(output)
+            if repair is not None:
+                repair.carry(run, devices, progress)
             executor, workers, before = self._compute(plan, devices, run, progress, profiler)
             progress.stage("finalizing")
             profiler.begin("finalizing")
             receipts = run.all_receipts()
             attributes = file_attributes(plan, sampling, receipts, executor, workers)
             shards = [receipt.shard_file(run.path) for receipt in receipts]
-            finalize(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
+            join = finalize if repair is None else repair.finalize
+            join(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
             run.remove()
         profile = profiler.profile(receipts, before, output, executor, workers)
         return summarise(output, profile, sum(one.hi - one.lo for one in receipts if one.shard not in before))
@@ -115,18 +131,10 @@ class DatasetGenerationPipeline:
         profiler: Profiler,
     ) -> tuple[str, int, frozenset[int]]:
         """Compute every shard without a valid receipt; return executor, workers, shards that had one."""
-        scan = run.receipts(deep=True)
-        for path, reason in scan.rejected.items():
-            logger.info("%s does not count (%s); its samples are made again", path.name, reason)
-        if not self.allow_mixed:
-            refuse_mixing(scan.valid.values(), devices)
-        done = sum(receipt.hi - receipt.lo for receipt in scan.valid.values())
-        if done:
-            logger.info("going on: %d of %d samples were done before", done, plan.total_samples)
-        progress.begin(plan.total_samples, done)
-        missing = [shard for shard in range(plan.num_shards) if shard not in scan.valid]
+        done, missing = work_left(run, devices, allow_mixed=self.allow_mixed)
+        progress.begin(plan.total_samples, sum(receipt.hi - receipt.lo for receipt in done.values()))
         if not missing:
-            return "none", 0, frozenset(scan.valid)
+            return "none", 0, frozenset(done)
         kind, workers = choose(plan, devices, len(missing))
         progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
         profiler.begin("workers")
@@ -134,16 +142,5 @@ class DatasetGenerationPipeline:
         with closing(execute(kind, job, missing, progress.advance)) as outcomes:
             failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
         if failed:
-            raise SpinlockError(_failure(plan, failed))
-        return kind, workers, frozenset(scan.valid)
-
-
-def _failure(plan: Plan, failed: list[Quarantined]) -> str:
-    """Return the message that names the samples of shards that failed, and why each did."""
-    count = f"{len(failed)} of {plan.num_shards} shards failed three times"
-    lines = [f"{count}; the others are kept. Run the same command again to retry them:"]
-    for outcome in sorted(failed, key=lambda f: f.shard):
-        low, high = plan.shard_range(outcome.shard)
-        samples = f"sample {low}" if high == low + 1 else f"samples {low} to {high - 1}"
-        lines.append(f"  {samples}: {outcome.reason}")
-    return "\n".join(lines)
+            raise SpinlockError(quarantine_message(plan, failed))
+        return kind, workers, frozenset(done)

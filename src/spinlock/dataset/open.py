@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spinlock import __version__
+from spinlock.dataset.statements import check_statements
 from spinlock.errors import StorageError
 from spinlock.storage import DatasetFile, Layout
 
@@ -61,12 +62,20 @@ class Sample:
 def complete_file(path: str | Path) -> DatasetFile:
     """Open a dataset file, or raise `StorageError` where it is only a shard of one."""
     file = DatasetFile(path)
-    if not file.config:
+    try:
+        _refuse_shard(file)
+        check_statements(file)
+    except BaseException:
         file.close()
-        raise StorageError(
-            f"{path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
-        )
+        raise
     return file
+
+
+def _refuse_shard(file: DatasetFile) -> None:
+    if not file.config:
+        raise StorageError(
+            f"{file.path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
+        )
 
 
 class Dataset:

@@ -18,9 +18,23 @@ LONGEST_NAME = 255 - len(".tmp-") - 32
 
 
 def resolved_output(path: str) -> Path:
-    """Return where a dataset will stand: ``~`` is the home folder, and a link stands for what it leads to."""
-    output = Path(path).expanduser()
-    return output.resolve() if output.is_symlink() else output
+    """Return where a dataset will stand: ``~`` is the home folder, and a link stands for what it leads to.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such home folder, or links lead in a circle.
+    """
+    try:
+        output = Path(path).expanduser()
+        if os.path.islink(output):  # noqa: PTH114 (whatever the name, it raises nothing)
+            output = output.resolve()
+    except RuntimeError:
+        output = None
+    if output is None or os.path.islink(output):  # noqa: PTH114
+        what = "there is no such home folder" if path.startswith("~") else "the link leads in a circle"
+        raise UsageError(f"{path}: {what}; give another path")
+    return output
 
 
 def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
@@ -41,7 +55,8 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
             return True
         raise UsageError(
             f"{output} exists and is another dataset, or a damaged one, or none at all. Choose another "
-            "--output, or replace it with --force; nothing was changed"
+            "--output, keep what is sound of a damaged one with --repair, or replace it with --force; "
+            "nothing was changed"
         )
     check_writable(output)
     return False
@@ -51,6 +66,12 @@ def check_name(output: Path, said: str = "dataset.output_path") -> None:
     """Raise `UsageError` where no file can have that name; ``said`` is where the name was given."""
     if len(output.name.encode()) > LONGEST_NAME:
         raise UsageError(f"{said}: {output.name[:40]}… is too long a file name: {LONGEST_NAME} bytes at most")
+    try:
+        output.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise UsageError(f"{said} {output}: {error.strerror}; choose another path") from None
     if output.is_dir():
         raise UsageError(f"{said} {output} is a directory; give the name of a file in it")
 

@@ -1,7 +1,7 @@
 """Provenance: where and how a dataset was made, as its receipts say and its file records."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,16 +27,20 @@ def merged_timings(receipts: Iterable[Receipt]) -> dict[str, float]:
     return {stage: round(seconds, 3) for stage, seconds in summed.items()}
 
 
-def refuse_mixing(receipts: Iterable[Receipt], devices: Sequence[torch.device]) -> None:
-    """Raise `UsageError` where work was begun in another environment than that of the devices here."""
-    known = merged_environments(receipts) + [numerical_environment(device) for device in devices]
+BEGIN_AGAIN = "Go on where it was begun, begin again with --fresh, or accept it with --allow-mixed"
+
+
+def refuse_mixing(
+    environments: Sequence[Mapping[str, str]], devices: Sequence[torch.device], remedy: str = BEGIN_AGAIN
+) -> None:
+    """Raise `UsageError` where work was begun in other environments than that of the devices here."""
+    known = [*environments, *(numerical_environment(device) for device in devices)]
     facts = {key: sorted({str(one.get(key)) for one in known}) for key in sorted(set().union(*known))}
     differing = [f"{key}: {' and '.join(values)}" for key, values in facts.items() if len(values) > 1]
     if differing:
         raise UsageError(
             "this dataset would mix environments, which changes its last bits "
-            f"({'; '.join(differing)}). Go on where it was begun, begin again with --fresh, or accept it "
-            "with --allow-mixed"
+            f"({'; '.join(differing)}). {remedy}"
         )
 
 

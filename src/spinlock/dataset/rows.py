@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from spinlock.execution.plan import Draw
 
 
-def draw_faults(dataset: Dataset, draw: "Draw") -> Iterator[str]:
-    """Yield what the file says of a row that is not what its draw says."""
-    row, columns = draw.index, dataset.metadata
-    wanted = {
+def drawn_facts(draw: "Draw") -> dict[str, Any]:
+    """Return what a draw alone decides of its row's metadata, by the names of the tables."""
+    return {
         "ic_types": draw.ic_type,
         "ic_labels": draw.ic_label,
         "rollout_policies": draw.policy.name,
         "grid_sizes": draw.grid_size,
         "noise_regimes": draw.noise.regime,
     }
-    for name, value in wanted.items():
+
+
+def draw_faults(dataset: Dataset, draw: "Draw") -> Iterator[str]:
+    """Yield what the file says of a row that is not what its draw says."""
+    row, columns = draw.index, dataset.metadata
+    for name, value in drawn_facts(draw).items():
         if columns[name][row] != value:
             yield f"row {row}: metadata/{name} is {columns[name][row]}, the draw has {value}"
     options = json.loads(columns["ic_options"][row])

@@ -2,11 +2,14 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from spinlock.dataset.profile import Profile
+from spinlock.execution.executors.outcome import Quarantined
+from spinlock.execution.plan import Plan
 from spinlock.storage import DatasetFile
 
 
@@ -61,3 +64,14 @@ def summarise(path: Path, profile: Profile | None = None, made: int = 0) -> Summ
             plan_digest=file.attributes["plan_digest"],
             profile=profile,
         )
+
+
+def quarantine_message(plan: Plan, failed: Sequence[Quarantined]) -> str:
+    """Return the message that names the samples of shards that failed, and why each did."""
+    count = f"{len(failed)} of {plan.num_shards} shards failed three times"
+    lines = [f"{count}; the others are kept. Run the same command again to retry them:"]
+    for outcome in sorted(failed, key=lambda f: f.shard):
+        low, high = plan.shard_range(outcome.shard)
+        samples = f"sample {low}" if high == low + 1 else f"samples {low} to {high - 1}"
+        lines.append(f"  {samples}: {outcome.reason}")
+    return "\n".join(lines)

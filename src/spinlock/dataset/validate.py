@@ -11,6 +11,7 @@ import numpy as np
 from spinlock.dataset.feature_checks import feature_faults
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
+from spinlock.dataset.statements import understood
 from spinlock.errors import SpinlockError
 from spinlock.storage import verify
 
@@ -50,32 +51,47 @@ def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 
     """
     report = Report(str(path))
     report.checked.append("checksums")
-    report.failures += [str(damage) for damage in verify(Path(path))]
-    if report.failures:
-        report.notes.append("the file is damaged, so nothing else was checked: generate it or copy it again")
-        return report
     try:
         dataset = Dataset(path)
     except SpinlockError as error:
-        report.failures.append(str(error))
-        return report
-    with dataset:
-        for check in checks:
-            report.checked.append(check)
-            _run(report, check, _CHECKS[check], dataset)
-        if replay:
-            from spinlock.dataset.replay import replay_rows
-
-            count = min(replay, len(dataset))
-            report.checked.append(f"replay of {count} row{'s' if count > 1 else ''}")
-            _run(report, "replay", lambda ds: replay_rows(ds, count, report.notes.append), dataset)
+        report.failures += [str(damage) for damage in verify(Path(path))]
+        if not report.failures:
+            report.failures.append(str(error))
+            return report
+    else:
+        with dataset:  # held open, so that what is checked afterwards is what was verified
+            report.failures += [str(damage) for damage in verify(Path(path))]
+            if not dataset.is_current:
+                report.failures = [f"{path} was replaced while it was validated: run the same command again"]
+                return report
+            if not report.failures:
+                _check(report, dataset, checks, replay)
+                return report
+    report.notes.append(
+        "the file is damaged, so nothing else was checked. `spinlock generate --repair` with its "
+        "configuration makes again what is damaged and keeps the rest; a dataset from elsewhere can be "
+        "copied again"
+    )
     return report
+
+
+def _check(report: Report, dataset: Dataset, checks: Sequence[str], replay: int) -> None:
+    for check in checks:
+        report.checked.append(check)
+        _run(report, check, _CHECKS[check], dataset)
+    if replay:
+        from spinlock.dataset.replay import replay_rows
+
+        count = min(replay, len(dataset))
+        report.checked.append(f"replay of {count} row{'s' if count > 1 else ''}")
+        _run(report, "replay", lambda ds: replay_rows(ds, count, report.notes.append), dataset)
 
 
 def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], dataset: Dataset) -> None:
     failures: list[str] = []
     try:
-        failures.extend(check(dataset))  # what was found before an error stays
+        with understood(dataset.path):
+            failures.extend(check(dataset))  # what was found before an error stays
     except SpinlockError as error:
         failures.append(str(error))
     report.failures += [f"{name}: {failure}" for failure in failures[:MOST_FAILURES]]

@@ -160,6 +160,11 @@ def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
     )
 
 
+def slowest_seconds(plan: Plan) -> float:
+    """Return the time that the costliest of the first samples takes on a typical core, with its features."""
+    return max(cost.seconds + cost.feature_seconds for cost in _survey(plan))
+
+
 def _architecture(draw: Draw) -> tuple[object, ...]:
     return (draw.family, *(value for value in draw.operator_options.values() if not isinstance(value, float)))
 

@@ -27,11 +27,14 @@ Result = TypeVar("Result")
 
 
 class ShortOfMemoryError(SpinlockError):
-    """A sample did not fit into memory with no other in flight; ``reason`` is what the system said."""
+    """A sample did not fit into memory with no other in flight; ``reason`` is what the system said.
+
+    Its shard is tried again all the same: other programs may give memory back.
+    """
 
     def __init__(self, sample: int, reason: str) -> None:
         super().__init__(
-            f"sample {sample} alone needs more memory than is free ({reason}). Lower "
+            f"sample {sample} needs more memory than was free with no other in flight ({reason}). Lower "
             "simulation.num_realizations, simulation.num_channels, the largest grid_size or the widest "
             "base_channels, or free some memory; simulation.memory_fraction cannot help, it only says how "
             "many samples are computed at a time"
@@ -87,22 +90,38 @@ class InFlight:
             self._changed.notify_all()
 
     def ran_out(self, place: Place, reason: str) -> bool:
-        """Tell that memory ran out in a place; return whether it is worth another try, with fewer in flight.
+        """Tell that memory ran out in a place; return whether fewer are in flight from now on.
 
-        It is not where nothing else was in flight. Those who began before the last halving halve no more.
+        Where nothing else was in flight there can be no fewer. Those who began before the last halving halve
+        no more.
         """
         with self._changed:
             if place.most == 1:
                 return False
             if place.limit == self.limit:
-                self.limit = place.most // 2
-                logger.warning(
-                    "warning: memory ran out with %d %s in flight (%s); from now on there are at most %d. "
-                    "No bit of the dataset depends on it. A smaller simulation.memory_fraction or fewer "
-                    "simulation.parallelism.workers begin with fewer",
-                    place.most, self._what, reason, self.limit,
-                )  # fmt: skip
+                self._halve(place.most, reason)
             return True
+
+    def ran_out_outside(self, begun: int, reason: str) -> bool:
+        """Tell that memory ran out outside a place, as where a row is written; return as `ran_out` does.
+
+        ``begun`` is the limit as it was when what failed began.
+        """
+        with self._changed:
+            if self.limit == begun == 1:
+                return False
+            if self.limit == begun:
+                self._halve(begun, reason)
+            return True
+
+    def _halve(self, most: int, reason: str) -> None:
+        self.limit = most // 2
+        logger.warning(
+            "warning: memory ran out with %d %s in flight (%s); from now on there are at most %d. "
+            "No bit of the dataset depends on it. A smaller simulation.memory_fraction or fewer "
+            "simulation.parallelism.workers begin with fewer",
+            most, self._what, reason, self.limit,
+        )  # fmt: skip
 
     @contextmanager
     def place(self, check: Callable[[], None]) -> Generator[Place, None, None]:

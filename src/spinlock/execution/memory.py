@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import sys
@@ -10,22 +11,29 @@ from pathlib import Path
 
 import torch
 
+from spinlock.errors import StorageError
+
 FAILED_ALLOCATIONS = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "ALLOC_FAILED",
+    "memory allocation failed",
 )
-"""What torch, its CPU allocator, cuDNN and cuBLAS say in a RuntimeError when there is no memory."""
+"""What torch, its CPU allocator, cuDNN, cuBLAS and HDF5 say in a RuntimeError when there is no memory."""
 
 UNLIMITED = 1 << 60
 """Control groups write "no limit" as a number of about 2⁶³."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory could not be allocated."""
+    """Return whether an error, or what a `StorageError` was raised for, means a lack of memory."""
+    if isinstance(error, StorageError) and error.__cause__ is not None:
+        return is_out_of_memory(error.__cause__)
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM or FAILED_ALLOCATIONS[-1] in str(error)
     return isinstance(error, RuntimeError) and any(words in str(error) for words in FAILED_ALLOCATIONS)
 
 
@@ -88,6 +96,13 @@ def _statistic(path: Path, name: str) -> int:
     for line in path.read_text().splitlines():
         if line.startswith(f"{name} "):
             return int(line.split()[1])
+    return 0
+
+
+def oom_kills(root: Path = Path("/")) -> int:
+    """Return how many processes the kernel has killed so far for lack of memory; 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        return _statistic(root / "proc/vmstat", "oom_kill")
     return 0
 
 

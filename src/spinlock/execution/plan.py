@@ -15,6 +15,7 @@ from spinlock.config.digest import plan_digest
 from spinlock.config.model import Config
 from spinlock.config.parameters import known_parameters
 from spinlock.config.semantics import sampled_parameter
+from spinlock.errors import UsageError
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
 from spinlock.initial_conditions import registry
 from spinlock.initial_conditions.mixture import Mixture, parse_mixture
@@ -26,7 +27,7 @@ from spinlock.rollout.policies import UpdatePolicy
 from spinlock.sampling import ParameterSpace, sobol_points
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.feature_layout import FeatureLayout
-from spinlock.storage.schema import STRING_TABLES, Layout
+from spinlock.storage.schema import LIMITS, STRING_TABLES, Layout
 from spinlock.storage.schema import Parameter as StoredParameter
 
 SHARD_BYTES = 64 << 20
@@ -123,7 +124,12 @@ class Plan:
             return (self._known["grid_size"].default,)
         if parameter.kind == "choice":
             return tuple(sorted(parameter.choices))
-        return tuple(range(int(parameter.low or 0), int(parameter.high or 0) + 1))
+        low, high = int(parameter.low or 0), int(parameter.high or 0)
+        if (
+            high > LIMITS["grid"]
+        ):  # a configuration is refused for it, one in a stranger's file is not read so
+            raise UsageError(f"grid_size: {high} is not allowed: it must be at most {LIMITS['grid']}")
+        return tuple(range(low, high + 1))
 
     @cached_property
     def timesteps(self) -> tuple[int, ...]:

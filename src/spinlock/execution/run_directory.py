@@ -5,7 +5,7 @@ receipts on disk are a run's only memory.
 """
 
 import json
-import shutil
+import logging
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,20 @@ from typing import Any, Self
 
 from spinlock.errors import SpinlockError, StorageError, UsageError
 from spinlock.execution.plan import Plan
-from spinlock.storage import DirectoryLock, Receipt, ReceiptScan, committed, read_receipts, remove_temporaries
+from spinlock.storage import (
+    DirectoryLock,
+    Receipt,
+    ReceiptScan,
+    commit_text,
+    read_receipts,
+    remove_temporaries,
+    system_reason,
+    write_errors,
+)
+from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree, sweep
+from spinlock.storage.locks import is_locked
+
+logger = logging.getLogger("spinlock")
 
 PLAN_FILE = "plan.json"
 
@@ -42,7 +55,7 @@ class RunDirectory:
     UsageError
         Where the path cannot be written, or holds partial work of another plan.
     StorageError
-        Where another process works there.
+        Where another process works there, or the disk is full or fails.
     """
 
     def __init__(self, output: Path, plan: Plan, *, fresh: bool = False) -> None:
@@ -53,13 +66,7 @@ class RunDirectory:
 
     def __enter__(self) -> Self:
         """Create, lock and check the directory."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"dataset.output_path {self.output}: {self.path} cannot be made ({error.strerror}); "
-                "choose a folder you may write to"
-            ) from None
+        make_folder(self.path, f"dataset.output_path {self.output}: ", "choose a folder you may write to")
         try:
             self._lock.acquire()
             self._prepare()
@@ -71,26 +78,37 @@ class RunDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the lock back; what was committed stays."""
+        """Sweep up after workers that were killed and give the lock back; what was committed stays."""
+        if self._lock.stands:  # else it was cleared up, and may be another process's by now
+            for folder in FOLDERS:
+                sweep(self.path / folder)
         self._lock.release()
 
     def _prepare(self) -> None:
         if self._fresh:
-            self._drop_work()
+            with write_errors(self.path):
+                self._drop_work()
         self._check_plan()
-        for folder in FOLDERS:
-            (self.path / folder).mkdir(parents=True, exist_ok=True)
-            remove_temporaries(self.path / folder)
-        remove_temporaries(self.output.parent, self.output.name)
-        with committed(self.path / PLAN_FILE) as temporary:
-            temporary.write_text(json.dumps(self._description(), indent=1))
+        with write_errors(self.path):
+            for folder in FOLDERS:
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+                remove_temporaries(self.path / folder)
+            remove_temporaries(self.path)
+            if not is_locked(self.output.with_name(f"{self.output.name}.features.parts")):
+                remove_temporaries(self.output.parent, self.output.name)  # else an extraction may write there
+        commit_text(self.path / PLAN_FILE, json.dumps(self._description(), indent=1))
 
     def _check_plan(self) -> None:
         try:
             found = str(json.loads((self.path / PLAN_FILE).read_text())["digest"])
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError):
+        except OSError as error:
+            raise StorageError(
+                f"{self.path / PLAN_FILE} cannot be read ({system_reason(error)}): run the same command "
+                "again once the disk is well, or drop the partial work with --fresh"
+            ) from None
+        except (ValueError, KeyError, TypeError):
             raise UsageError(
                 f"{self.path / PLAN_FILE} cannot be read; run with --fresh to begin again"
             ) from None
@@ -113,7 +131,8 @@ class RunDirectory:
 
     def receipts(self, *, deep: bool = False) -> ReceiptScan:
         """Return the receipts of shards that stand; ``deep`` reads every shard and compares its SHA-256."""
-        return read_receipts(self.path, self.plan.digest, deep=deep)
+        ranges = [self.plan.shard_range(shard) for shard in range(self.plan.num_shards)]
+        return read_receipts(self.path, self.plan.digest, deep=deep, ranges=ranges)
 
     def all_receipts(self) -> list[Receipt]:
         """Return the receipts of all shards, in order.
@@ -135,15 +154,21 @@ class RunDirectory:
     def _drop_work(self) -> None:
         """Remove what runs keep here; whatever else stands here is not ours."""
         for folder in FOLDERS:
-            shutil.rmtree(self.path / folder, ignore_errors=True)
+            remove_tree(self.path / folder)
         (self.path / PLAN_FILE).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the work and, if nothing else stands in it, the directory; the dataset is complete."""
-        self._drop_work()
-        self._lock.path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self.path.rmdir()
+        try:
+            self._drop_work()
+            remove_temporaries(self.path)
+            self._lock.path.unlink(missing_ok=True)
+            remove_if_empty(self.path)
+        except OSError as error:
+            logger.warning(
+                "warning: %s is complete, but the work it was made of cannot be removed (%s): delete %s",
+                self.output, system_reason(error), self.path,
+            )  # fmt: skip
 
 
 def remove_finished_work(output: Path, plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 A job is the configuration, the plan's digest, the run directory and a device, as one line of JSON; the worker
 makes the plan anew and refuses another digest. It ignores SIGINT (the driver decides), and leaves when the
-pipe closes: a worker never outlives its driver by more than a step.
+pipe closes: a worker never outlives its driver by more than a step, or half a minute if it is stuck.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spinlock.storage import Receipt
 
+BEAT_SECONDS = 0.2
+"""While a rollout goes on, the driver is told so at most so often."""
+
 HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Signals a worker is started with blocked, so that none arrives before it knows what to do."""
+
+LEAVE_SECONDS = 30.0
+"""A worker that is stuck when its driver goes ends itself after so long."""
 
 Lines = queue.SimpleQueue[str | None]
 
@@ -54,6 +61,8 @@ def _read(lines: Lines, stop: threading.Event) -> None:
         lines.put(line)
     stop.set()
     lines.put(None)
+    time.sleep(LEAVE_SECONDS)
+    os._exit(1)
 
 
 def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Event) -> None:
@@ -75,8 +84,18 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
         ):  # the driver is gone, and so is standard input: `_read` says stop
             os.write(answers, (json.dumps(message) + "\n").encode())
 
+    last = time.monotonic()
+
+    def stopping() -> bool:
+        """Return whether to leave; asked at every step, so the driver hears that there was one."""
+        nonlocal last
+        if time.monotonic() - last > BEAT_SECONDS:
+            last = time.monotonic()
+            answer({"step": 1})
+        return stop.is_set()
+
     answer({"ready": True})
-    signals = Signals(stop.is_set, lambda: answer({"row": 1}))
+    signals = Signals(stopping, lambda: answer({"row": 1}))
     directory, device = Path(job["directory"]), torch.device(job["device"])
 
     def work(task: dict[str, int]) -> "Receipt":
@@ -101,6 +120,8 @@ def _attempt(work: "Callable[[], Receipt]") -> dict[str, Any] | None:
     except CancelledError:
         return None
     except StorageError as error:
+        if is_out_of_memory(error):
+            return {"out_of_memory": one_line(error), "error": str(error)}
         return {"storage_error": str(error)}
     except ShortOfMemoryError as error:
         return {"out_of_memory": error.reason, "error": f"ShortOfMemoryError: {error}"}

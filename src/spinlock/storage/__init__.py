@@ -1,6 +1,6 @@
 """Storage: the schema of a dataset, its HDF5 form, shards and receipts, and the checked reader."""
 
-from spinlock.storage.atomic import committed, remove_temporaries
+from spinlock.storage.atomic import commit_text, remove_temporaries, system_reason, write_errors
 from spinlock.storage.damage import Damage
 from spinlock.storage.finalize import FinalFile, finalize
 from spinlock.storage.locks import DirectoryLock
@@ -24,7 +24,7 @@ __all__ = [
     "ReceiptScan",
     "Row",
     "ShardFile",
-    "committed",
+    "commit_text",
     "encode_row",
     "finalize",
     "read_receipts",
@@ -32,7 +32,9 @@ __all__ = [
     "remove_temporaries",
     "require_space",
     "shard_path",
+    "system_reason",
     "verify",
+    "write_errors",
     "write_receipt",
     "write_shard",
 ]

@@ -14,6 +14,9 @@ Checkpoint = Callable[[str], None]
 
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}$")
 
+SYSTEM_WORDS = re.compile(r"error message = '([^']*)'")
+"""Where HDF5 says in the middle of a long text what the system said."""
+
 
 def no_checkpoint(_step: str) -> None:
     """Let every step pass."""
@@ -36,13 +39,13 @@ def committed(path: Path, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Pa
         yield temporary
         checkpoint("fsync")
         with write_errors(path):
-            _fsync(temporary)
+            fsync(temporary)
         checkpoint("rename")
         with write_errors(path):
             os.replace(temporary, path)  # noqa: PTH105 (atomic over an existing file by definition)
         checkpoint("fsync directory")
         with write_errors(path):
-            _fsync(path.parent)
+            fsync(path.parent)
     finally:
         remove_file(temporary)
 
@@ -53,11 +56,29 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise StorageError(
-            f"{path} cannot be written ({reason}). What was committed before stays; remove the cause (a full "
-            "disk, a missing permission, a removed directory) and run the same command again to go on"
+            f"{path} cannot be written ({system_reason(error)}). What was committed before stays; remove the "
+            "cause (a full disk, a missing permission, a removed directory) and run the same command again "
+            "to go on"
         ) from error
+
+
+def system_reason(error: BaseException) -> str:
+    """Return what the system said, in one short line: ``No space left on device``."""
+    said = SYSTEM_WORDS.search(str(error))
+    if said is not None:
+        return said[1]
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def commit_text(path: Path, text: str, checkpoint: Checkpoint = no_checkpoint) -> None:
+    """Commit a file that holds ``text``; raise `StorageError` where it cannot be written."""
+    with committed(path, checkpoint) as temporary:
+        checkpoint("create")
+        with write_errors(path):
+            temporary.write_text(text)
 
 
 def remove_file(path: Path) -> None:
@@ -80,7 +101,8 @@ def remove_temporaries(directory: Path, name: str | None = None) -> list[Path]:
     return removed
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Return once a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -99,6 +99,11 @@ def facts_hash(path: str, item: ObjectId) -> Any:
     return _begin(_facts(path, item))
 
 
+def value_hasher(path: str, array: h5d.DatasetID, shape: tuple[int, ...]) -> Any:
+    """Return SHA-256 over the facts of an array as if it had another shape, ready for its values."""
+    return _begin(_facts(path, array) | {"shape": shape, "maxshape": shape})
+
+
 def _facts(path: str, item: ObjectId) -> dict[str, Any]:
     return object_facts(item, (DIGEST, OBJECTS) if path == CHECKSUMS else ())
 

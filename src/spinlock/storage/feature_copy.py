@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def copy_with_features(
         with write_errors(path):
             require_sound(temporary, path)
             size = temporary.stat().st_size
-            shutil.copymode(path if path.exists() else source.path, temporary)
+            with suppress(FileNotFoundError):  # what was opened can be read, though it was removed meanwhile
+                shutil.copymode(path if path.exists() else source.path, temporary)
         checkpoint(f"sealed {digest}")
     return FinalFile(path, size, digest)
 
@@ -89,7 +91,8 @@ def _copy(file: h5py.File, source: DatasetFile, layout: Layout) -> None:
     except StorageError as error:
         raise StorageError(
             f"{source.path}: {error}. What to do: run `spinlock validate` to list all damage, and generate "
-            "the dataset again, or copy it again if it came from elsewhere"
+            "the dataset again (`spinlock generate --repair` keeps what is sound), or copy it again if it "
+            "came from elsewhere"
         ) from error
     kept = [spec for spec in carried_tables(replace(layout, features=None)) if spec.path != ROW_CHECKSUMS]
     with source.opened() as part:

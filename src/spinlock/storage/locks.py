@@ -2,13 +2,18 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
+from socket import gethostname
 from types import TracebackType
 from typing import Self
 
 from spinlock.errors import StorageError
 
 LOCK_NAME = "lock"
+
+ATTEMPTS = 100
+"""Times that a directory may be cleared up by others between its opening and its lock."""
 
 
 class DirectoryLock:
@@ -28,36 +33,64 @@ class DirectoryLock:
 
     def acquire(self) -> Self:
         """Take the lock, or raise at once where another process holds it."""
+        for _ in range(ATTEMPTS):
+            descriptor = self._opened()
+            try:
+                ours = self._lock(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if ours:
+                self._descriptor = descriptor
+                return self
+            os.close(descriptor)
+        raise StorageError(
+            f"{self.path.parent} was cleared up by another process just now: run the same command again"
+        )
+
+    def _opened(self) -> int:
+        """Open the file; make the directory again where another process has just cleared it up."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            for _ in range(ATTEMPTS):
+                with suppress(FileNotFoundError):
+                    return os.open(self.path, flags, 0o644)
+                with suppress(FileExistsError):
+                    self.path.parent.mkdir()
+            return os.open(self.path, flags, 0o644)
         except OSError as error:
             raise StorageError(
-                f"{self.path} cannot be opened ({error.strerror}): is the directory writable?"
+                f"{self.path} cannot be opened ({error.strerror}): is the directory writable, the disk full? "
+                "What was committed before stays; run the same command again once the cause is gone"
             ) from error
+
+    def _lock(self, descriptor: int) -> bool:
+        """Lock the open file and say who holds it; return False where it is no longer the directory's."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
             raise StorageError(
-                f"another process (pid {holder}) is working in {self.path.parent}: wait until it ends, or "
-                "stop it; what it has committed is kept and the next run goes on from there"
+                f"another process ({self._holder(descriptor)}) is working in {self.path.parent}: wait until "
+                "it ends, or stop it; what it has committed is kept and the next run goes on from there"
             ) from error
         except OSError as error:
-            os.close(descriptor)
             raise StorageError(
                 f"{self.path.parent} cannot be locked ({error.strerror}): put the output on a file system "
                 "that has locks"
             ) from error
         if not self._is_ours(descriptor):
-            os.close(descriptor)
-            raise StorageError(
-                f"{self.path.parent} was cleared up by another process just now: run the same command again"
-            )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        self._descriptor = descriptor
-        return self
+            return False
+        with suppress(OSError):  # who holds it is told to others; on a full disk the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {gethostname()}".encode(), 0)
+        return True
+
+    @staticmethod
+    def _holder(descriptor: int) -> str:
+        """Return who wrote itself into the file: its pid, and its host where that is another one."""
+        pid, _, host = os.pread(descriptor, 256, 0).decode(errors="replace").strip().partition(" ")
+        elsewhere = f" on {host}" if host not in ("", gethostname()) else ""
+        return f"pid {pid or 'unknown'}{elsewhere}"
 
     def _is_ours(self, descriptor: int) -> bool:
         """Return whether the locked file is the one that stands in the directory, not one just removed."""
@@ -66,11 +99,17 @@ class DirectoryLock:
         except FileNotFoundError:
             return False
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is held, and was not cleared up."""
+        return self._descriptor is not None and self._is_ours(self._descriptor)
+
     def release(self) -> None:
         """Give the lock back; harmless where it is not held."""
         if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+            descriptor, self._descriptor = self._descriptor, None
+            with suppress(OSError):  # it is closed all the same
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self.acquire()
@@ -79,3 +118,18 @@ class DirectoryLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_locked(directory: Path) -> bool:
+    """Return whether a process holds the lock on a directory, which need not be there."""
+    try:
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -24,6 +24,9 @@ BLOCK_BYTES = 2**22
 
 TYPES_KEPT = 512
 
+REFERENCES = ("DIMENSION_LABELS", "DIMENSION_LIST", "REFERENCE_LIST")
+"""The attributes by which dimensions and arrays name each other: the only ones of variable length."""
+
 
 def object_facts(item: ObjectId, skipped: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the facts of a group or an array, without the attributes that are ``skipped``."""
@@ -111,10 +114,14 @@ def _stored_type(kind: h5t.TypeID) -> tuple[str, np.dtype[Any]]:
 def _attributes(item: ObjectId, skipped: tuple[str, ...]) -> dict[str, Any]:
     names: list[bytes] = []
     h5a.iterate(item, lambda name, *_: names.append(name))
-    return {name.decode(): _canonical(h5a.open(item, name)) for name in names if name.decode() not in skipped}
+    return {
+        name.decode(): _canonical(name.decode(), h5a.open(item, name))
+        for name in names
+        if name.decode() not in skipped
+    }
 
 
-def _canonical(attribute: Any) -> list[Any]:
+def _canonical(called: str, attribute: Any) -> list[Any]:
     """Return type, shape and value of an attribute; of one that refers to other objects, type and shape.
 
     Those are the lists by which dimensions and arrays name each other: addresses in the file, which the
@@ -123,6 +130,8 @@ def _canonical(attribute: Any) -> list[Any]:
     kind = attribute.get_type()
     name, dtype = _stored_type(kind)
     shape = attribute.shape
+    if dtype.hasobject and called not in REFERENCES:
+        raise StorageError(f"has the attribute {called!r} of variable length, which Spinlock does not write")
     if dtype.hasobject or shape is None:
         return [name, shape]
     value = np.empty(shape, dtype)

@@ -20,8 +20,8 @@ from spinlock.storage.tree import HEAPS, array_dtype, array_filters
 from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, dataset, error_text, group, walk
 
 REMEDY = (
-    "generate it again (`spinlock generate`), or copy it again if it came from elsewhere; "
-    "`spinlock validate` lists all damage"
+    "generate it again (`spinlock generate --repair` keeps what is sound), or copy it again if it came from "
+    "elsewhere; `spinlock validate` lists all damage"
 )
 
 
@@ -75,7 +75,7 @@ def read_layout(file: h5py.File) -> Layout:
 
 def require_sound_heaps(file: h5py.File) -> None:
     """Raise `StorageError` where names and references of dimensions, which HDF5 itself believes, changed."""
-    if not heaps_are_sound(Path(file.filename), attribute_text(group(file, CHECKSUMS), HEAPS)):
+    if not heaps_are_sound(descriptor_of(file), attribute_text(group(file, CHECKSUMS), HEAPS)):
         raise StorageError("the names and references of its dimensions are damaged")
 
 
@@ -155,7 +155,20 @@ def count_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
             yield spec.path, f"stores {stored} chunks where its rows need {needed}"
 
 
+def descriptor_of(file: h5py.File) -> int:
+    """Return the descriptor of an open file: its path may lead to a replacement by now."""
+    return file.id.get_vfd_handle()
+
+
+def identity_of(file: h5py.File) -> tuple[int, int, int]:
+    """Return what `same_file` tells of an open file."""
+    return _identity(os.fstat(descriptor_of(file)))
+
+
 def same_file(path: Path) -> tuple[int, int, int]:
     """Return what tells one file from its replacement: device, inode and size."""
-    status = os.stat(path)  # noqa: PTH116 (one call, no object)
+    return _identity(os.stat(path))  # noqa: PTH116 (one call, no object)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_size

@@ -20,7 +20,7 @@ from spinlock.storage.chunks import ChunkWindow, chunk_offset, chunk_shape, row_
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.digest import read_digest
 from spinlock.storage.object_facts import BLOCK_BYTES
-from spinlock.storage.opening import open_h5, refuse, same_file, sound_layout
+from spinlock.storage.opening import identity_of, open_h5, refuse, same_file, sound_layout
 from spinlock.storage.raw_chunks import checksums_of, read_sound_chunk, row_checksums
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import ArraySpec, arrays
@@ -91,7 +91,7 @@ class DatasetFile:
             except (StorageError, *H5_ERRORS) as error:
                 file.close()
                 raise refuse(self.path, error) from error
-            self._identity = same_file(self.path)
+            self._identity = identity_of(file)
             self._specs = {spec.path: spec for spec in arrays(self.layout)}
             self._adopt(file)
 
@@ -117,7 +117,7 @@ class DatasetFile:
         if self._file is not None:
             self._inherited.append(self._file)  # closing a handle that was opened before a fork is not safe
         file = open_h5(self.path)
-        if same_file(self.path) != self._identity or read_digest(file) != self.digest:
+        if identity_of(file) != self._identity or read_digest(file) != self.digest:
             file.close()
             raise StorageError(f"{self.path} was replaced since it was opened: open it again")
         self._adopt(file)
@@ -129,8 +129,24 @@ class DatasetFile:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration that made the dataset; empty in a shard."""
-        return json.loads(self.attributes.get("config", "{}"))
+        """The configuration that made the dataset; empty in a shard.
+
+        Raises
+        ------
+        StorageError
+            Where what stands there is none.
+        """
+        return self.stated("config") if "config" in self.attributes else {}
+
+    def stated(self, name: str) -> dict[str, Any]:
+        """Return an attribute of ``/metadata`` that is a JSON object, or raise `StorageError`."""
+        try:
+            value = json.loads(self.attributes[name])
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise refuse(self.path, f"its {name} cannot be read ({error})") from error
+        if not isinstance(value, dict):
+            raise refuse(self.path, f"its {name} is no JSON object")
+        return value
 
     def table(self, path: str) -> NDArray[Any]:
         """Return a whole table (coordinate, checksum array, timings); text as str, booleans as bool.
@@ -145,7 +161,10 @@ class DatasetFile:
         self.copy_table(path, lambda _first, block: blocks.append(block))
         values = np.concatenate(blocks) if blocks else np.empty(spec.shape, stored_dtype(spec))
         if spec.dtype == "string":
-            return np.char.decode(values, "utf-8")
+            try:
+                return np.char.decode(values, "utf-8")
+            except UnicodeDecodeError as error:
+                raise refuse(self.path, f"{path} holds what is no text ({error.reason})") from error
         return values.astype(bool) if spec.dtype == "bool" else values
 
     def copy_table(self, path: str, write: Callable[[int, NDArray[Any]], None]) -> None:
@@ -161,12 +180,19 @@ class DatasetFile:
         """Return a text that stands in an array of its own."""
         spec = self._spec(path, {"document"})
         with self.opened() as file:
-            return np.asarray(dataset(file, spec.path)[()]).tobytes().decode()
+            data = np.asarray(dataset(file, spec.path)[()]).tobytes()
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise refuse(self.path, f"{path} holds what is no text ({error.reason})") from error
 
     def group_attributes(self, path: str) -> dict[str, Any]:
         """Return the attributes of a group."""
         with self.opened() as file:
-            return {name: decode_attribute(value) for name, value in group(file, path).attrs.items()}
+            try:
+                return {name: decode_attribute(value) for name, value in group(file, path).attrs.items()}
+            except H5_ERRORS as error:
+                raise refuse(self.path, error) from error
 
     def row(self, path: str, index: int, size: int | None = None) -> NDArray[np.float32]:
         """Return one row of a field, float32 [..., size, size].
@@ -236,7 +262,8 @@ class DatasetFile:
     def _damaged(self, array: str, row: int, what: str) -> StorageError:
         return StorageError(
             f"{self.path}: {array}, row {row} is damaged ({what}). What to do: run `spinlock validate` to "
-            "list all damage and generate the dataset again, or copy it again if it came from elsewhere"
+            "list all damage and generate the dataset again (`spinlock generate --repair` keeps what is "
+            "sound), or copy it again if it came from elsewhere"
         )
 
     def _spec(self, path: str, kinds: set[str]) -> ArraySpec:
@@ -256,7 +283,7 @@ class DatasetFile:
             return [self._info(path, item) for path, item in items]
 
     def _info(self, path: str, item: h5py.Dataset) -> ArrayInfo:
-        dims = tuple(item.dims[axis].label or "" for axis in range(item.ndim))
+        dims = self._specs[path].dims if path in self._specs else ("",) * item.ndim
         text = h5py.check_string_dtype(item.dtype)
         dtype = f"text of {text.length} bytes" if text else item.dtype.name
         if path in self._specs and self._specs[path].dtype == "bool":

@@ -3,12 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from spinlock.errors import StorageError
-from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
+from spinlock.storage.atomic import Checkpoint, commit_text, no_checkpoint
+from spinlock.storage.digest import read_digest
+from spinlock.storage.opening import open_h5
 from spinlock.storage.shards import ShardFile, file_sha256
+from spinlock.storage.walk import H5_ERRORS, error_text, group
 
 OPTIONAL = ("extraction_seconds", "traffic")
 """Fields that a receipt leaves out where they are empty, and that those of older versions lack."""
@@ -84,7 +88,31 @@ class Receipt:
             raise StorageError(f"the receipt is damaged ({error})") from error
         if not sound:
             raise StorageError("the receipt is damaged (its checksum is wrong)")
+        _check_kinds(content)
         return cls(**content)
+
+
+def _check_kinds(content: Mapping[str, object]) -> None:
+    """Raise `StorageError` where a field is of a kind that no receipt has."""
+    for name in ("shard", "lo", "hi", "size", "attempt"):
+        value = content[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise StorageError(f"the receipt is damaged ({name} is {value!r:.40})")
+    for name in ("plan_digest", "sha256", "digest"):
+        if not isinstance(content[name], str):
+            raise StorageError(f"the receipt is damaged ({name} is no text)")
+    for name, kinds in (
+        ("timings", (int, float)),
+        ("versions", str),
+        ("environment", str),
+        ("traffic", list),
+    ):
+        value = content.get(name, {})
+        if not isinstance(value, dict) or not all(isinstance(item, kinds) for item in value.values()):
+            raise StorageError(f"the receipt is damaged ({name} is {value!r:.40})")
+    seconds = content.get("extraction_seconds", [])
+    if not isinstance(seconds, list) or not all(isinstance(one, int | float) for one in seconds):
+        raise StorageError("the receipt is damaged (extraction_seconds are no numbers)")
 
 
 def _checksum(content: dict[str, object]) -> str:
@@ -94,10 +122,7 @@ def _checksum(content: dict[str, object]) -> str:
 def write_receipt(directory: Path, receipt: Receipt, checkpoint: Checkpoint = no_checkpoint) -> Path:
     """Commit a receipt atomically; from now on its shard counts as done."""
     path = receipt_path(directory, receipt.shard)
-    with committed(path, checkpoint) as temporary:
-        checkpoint("create")
-        with write_errors(path):
-            temporary.write_text(receipt.to_json())
+    commit_text(path, receipt.to_json(), checkpoint)
     return path
 
 
@@ -109,7 +134,9 @@ class ReceiptScan:
     rejected: Mapping[Path, str]
 
 
-def read_receipts(directory: Path, plan_digest: str, *, deep: bool = False) -> ReceiptScan:
+def read_receipts(
+    directory: Path, plan_digest: str, *, deep: bool = False, ranges: Sequence[tuple[int, int]] | None = None
+) -> ReceiptScan:
     """Return the receipts of a plan whose shards stand; all others count as missing, each with its reason.
 
     Parameters
@@ -118,12 +145,19 @@ def read_receipts(directory: Path, plan_digest: str, *, deep: bool = False) -> R
         The run directory; one that does not exist holds no receipts.
     deep
         Also read every shard and compare its SHA-256 (a size is compared always).
+    ranges
+        The rows [lo, hi) of every shard of the plan. Receipts of other rows do not count then, nor, where
+        shards are read, those whose shards say of themselves that they are others.
     """
     valid: dict[int, Receipt] = {}
     rejected: dict[Path, str] = {}
     for path in sorted((directory / "receipts").glob("part-*.json")):
         try:
             receipt = _read(directory, path, plan_digest, deep=deep)
+            if ranges is not None:
+                _check_range(receipt, ranges)
+                if deep:
+                    _check_statements(receipt, shard_path(directory, receipt.shard))
         except (StorageError, OSError, UnicodeDecodeError) as error:
             rejected[path] = str(error)
         else:
@@ -147,3 +181,25 @@ def _read(directory: Path, path: Path, plan_digest: str, *, deep: bool) -> Recei
     if deep and file_sha256(shard) != receipt.sha256:
         raise StorageError(f"its shard {shard.name} changed since it was committed")
     return receipt
+
+
+def _check_range(receipt: Receipt, ranges: Sequence[tuple[int, int]]) -> None:
+    if receipt.shard >= len(ranges) or (receipt.lo, receipt.hi) != ranges[receipt.shard]:
+        raise StorageError(
+            f"it says that shard {receipt.shard} holds the rows {receipt.lo} to {receipt.hi}; the plan says "
+            "otherwise"
+        )
+    if len(receipt.extraction_seconds) not in (0, receipt.hi - receipt.lo):
+        raise StorageError("it holds the times of other rows")
+
+
+def _check_statements(receipt: Receipt, shard: Path) -> None:
+    """Raise `StorageError` unless a shard, whose bytes are right, says of itself what its receipt does."""
+    try:
+        with closing(open_h5(shard)) as file:
+            facts = group(file, "metadata").attrs
+            stated = facts["plan_digest"], facts["first_row"], read_digest(file)
+    except H5_ERRORS as error:
+        raise StorageError(f"its shard {shard.name} cannot be read ({error_text(error)})") from error
+    if stated != (receipt.plan_digest.encode(), receipt.lo, receipt.digest):
+        raise StorageError(f"its shard {shard.name} is that of other rows, or of another plan")

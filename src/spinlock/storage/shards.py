@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
+from spinlock.storage.abandon import abandon, close
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
 from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.damage import Damage
@@ -98,21 +99,26 @@ def write_shard(
             checkpoint("close")
         checkpoint("check")
         with write_errors(path):
+            size = temporary.stat().st_size  # one that was removed meanwhile is no damage
             require_no_damage(read_back_damage(temporary, digest, crcs), path)
-            size, sha256 = temporary.stat().st_size, file_sha256(temporary)
+            sha256 = file_sha256(temporary)
     return ShardFile(path, lo, hi, size, sha256, digest)
 
 
 @contextmanager
 def writing(path: Path, opened: Callable[[], h5py.File]) -> Iterator[h5py.File]:
-    """Open an HDF5 file that will be committed at ``path``, and close it at the end."""
+    """Open an HDF5 file that will be committed at ``path``; close it at the end, or give it up."""
     with write_errors(path):
         file = opened()
     try:
         yield file
-    finally:
         with write_errors(path):
-            file.close()
+            file.flush()
+    except BaseException:
+        abandon(file)
+        raise
+    with write_errors(path):
+        close(file)
 
 
 def _write_rows(
@@ -150,7 +156,8 @@ def _write_rows(
 
 
 def require_sound(temporary: Path, path: Path) -> None:
-    """Raise `StorageError` unless a file just written reads back sound."""
+    """Raise `StorageError` unless a file just written reads back sound, `OSError` where it was removed."""
+    temporary.stat()
     require_no_damage(verify(temporary), path)
 
 

@@ -71,6 +71,7 @@ def _access() -> Any:
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_sieve_buf_size(0)  # a table is written when it is written: what fails later, fails unheard
     return access
 
 

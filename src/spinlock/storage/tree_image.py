@@ -14,6 +14,7 @@ import h5py
 import h5py.h5d as h5d
 import numpy as np
 
+from spinlock.storage.abandon import abandon
 from spinlock.storage.digest import facts_hash, object_digest
 from spinlock.storage.schema import Layout
 from spinlock.storage.tree import (
@@ -54,7 +55,11 @@ class TreeImage:
         with path.open("xb") as file:
             file.write(self.data)
         copy = open_for_writing(path)
-        set_first_row(copy, first_row)
+        try:
+            set_first_row(copy, first_row)
+        except BaseException:
+            abandon(copy)
+            raise
         return copy
 
     def filled_digests(self, file: h5py.File, columns: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -4,16 +4,27 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import h5py
+import h5py.h5a as h5a
 import h5py.h5d as h5d
 import h5py.h5ds as h5ds
 import h5py.h5g as h5g
+import h5py.h5i as h5i
 import h5py.h5l as h5l
 import h5py.h5o as h5o
+import h5py.h5p as h5p
+import h5py.h5t as h5t
+import numpy as np
 
 from spinlock.errors import StorageError
 from spinlock.storage.codecs import BLOSC_FILTER, DEFLATE_FILTER, SHUFFLE_FILTER, ZSTD_FILTER
 
 Object = h5py.Group | h5py.Dataset
+
+DEEPEST = 16
+"""Levels of groups; a dataset has six."""
+
+LARGEST_TEXT = 2**26
+"""Bytes of an attribute that is read as text."""
 
 ObjectId: TypeAlias = "h5g.GroupID | h5d.DatasetID"
 
@@ -50,8 +61,9 @@ def walk(file: h5py.File, fault: Fault = refuse_fault) -> Iterator[tuple[str, Ob
     """Yield every object as (path without leading slash, identifier), sorted by path, the root as ``""``.
 
     Nothing outside the file is ever opened. A fault is: a soft or external link, a second link to one object,
-    a named type, an array whose values stand outside the file or in a form that Spinlock does not write, and
-    what HDF5 cannot read. Identifiers are HDF5's own: h5py's objects cost several times as much to make.
+    groups nested too deep, a named type, an array whose values stand outside the file or in a form that
+    Spinlock does not write, and what HDF5 cannot read. Identifiers are HDF5's own: h5py's objects cost
+    several times as much to make.
 
     Raises
     ------
@@ -63,7 +75,13 @@ def walk(file: h5py.File, fault: Fault = refuse_fault) -> Iterator[tuple[str, Ob
 
 def _walk(parent: h5g.GroupID, path: str, seen: set[int], fault: Fault) -> Iterator[tuple[str, ObjectId]]:
     yield path, parent
+    if path.count("/") >= DEEPEST:
+        fault(path, ForbiddenObjectError("is nested deeper than anything in a dataset"))
+        return
     try:
+        if _is_compressed(parent):
+            fault(path, ForbiddenObjectError("is a compressed group, which Spinlock does not write"))
+            return
         names = sorted(parent)
         seen.add(h5o.get_info(parent).addr)
     except H5_ERRORS as error:
@@ -83,6 +101,17 @@ def _walk(parent: h5g.GroupID, path: str, seen: set[int], fault: Fault) -> Itera
                 yield from _walk(child, child_path, seen, fault)
             else:
                 yield child_path, child
+
+
+def _is_compressed(parent: h5g.GroupID) -> bool:
+    """Return whether the members of a group are listed in compressed form.
+
+    To read that, HDF5 would look for libraries with the filter, and load them.
+    """
+    creation = parent.get_create_plist()
+    filters = h5p.PropDCID(creation.id)  # the only class of h5py that asks for filters, here of a group
+    h5i.inc_ref(filters)
+    return filters.get_nfilters() > 0
 
 
 def _child(parent: h5g.GroupID, name: bytes, seen: set[int]) -> ObjectId:
@@ -154,10 +183,28 @@ def _object(file: h5py.File, path: str) -> Any:
 
 def attribute_text(item: Object, name: str) -> str:
     """Return an attribute that is text, or raise `StorageError`."""
-    value = item.attrs.get(name)
-    if not isinstance(value, bytes):
+    data = _fixed_text(item, name.encode())
+    if data is None:
         raise StorageError(f"{item.name} has no attribute {name}")
-    return value.decode(errors="replace")
+    return data.rstrip(b"\0").decode(errors="replace")
+
+
+def _fixed_text(item: Object, name: bytes) -> bytes | None:
+    """Return an attribute that is one text of fixed length; no other form is looked at, as none is written.
+
+    Texts of variable length stand in heaps that HDF5 reads without a check of its own.
+    """
+    if not h5a.exists(item.id, name):
+        return None
+    attribute = h5a.open(item.id, name)
+    kind = attribute.get_type()
+    if not isinstance(kind, h5t.TypeStringID) or kind.is_variable_str() or attribute.shape != ():
+        return None
+    if kind.get_size() > LARGEST_TEXT:
+        raise StorageError(f"{item.name} has an attribute {name.decode()} of {kind.get_size()} bytes")
+    value = np.empty((), kind.dtype)
+    attribute.read(value, kind)
+    return value.tobytes()
 
 
 def is_chunked(array: h5py.Dataset) -> bool:

@@ -1,137 +1,18 @@
 """Run shards in worker processes, fed through pipes; a dead worker is replaced and its shard tried again."""
 
-import contextlib
-import json
-import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from pathlib import Path
-from typing import Any
 
-import spinlock
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.executors.outcome import Attempts, Job, Outcome
+from spinlock.execution.executors.worker_process import GRACE_SECONDS, Answer, Worker, WorkerError
 from spinlock.execution.in_flight import InFlight, Place
 from spinlock.execution.worker import HELD_BACK
 from spinlock.storage import Receipt
-
-GRACE_SECONDS = 10.0
-"""Time a worker has to leave when asked to; then it is killed."""
-
-Answer = dict[str, Any]
-
-
-class WorkerError(SpinlockError):
-    """A worker that cannot start; so no other will."""
-
-
-class Worker:
-    """A worker process and the pipes to it. One thread runs and closes it; any thread may ask it to leave."""
-
-    def __init__(self, job: Job, number: int) -> None:
-        self._job = {
-            "config": job.plan.config.model_dump(mode="json"),
-            "digest": job.plan.digest,
-            "directory": str(job.directory),
-            "device": str(job.devices[number % len(job.devices)]),
-        }
-        self._process: subprocess.Popen[str] | None = None
-        self._leaving = False
-        self._lock = threading.Lock()
-
-    def run(self, shard: int, attempt: int, on_row: Callable[[], None]) -> Answer:
-        """Return the worker's answer for a shard; one that dies answers with how it died.
-
-        Raises
-        ------
-        WorkerError
-            If no worker can start.
-        """
-        try:
-            process = self._process or self._start()
-            _send(process, {"shard": shard, "attempt": attempt})
-            while "row" in (answer := _receive(process)):
-                on_row()
-        except (OSError, ValueError, EOFError):
-            return {"died": self.close()}
-        return answer
-
-    def _start(self) -> "subprocess.Popen[str]":
-        """Start a process and wait until it is ready."""
-        with self._lock:
-            if self._leaving:
-                raise EOFError
-            process = self._process = _spawn()
-        try:
-            _send(process, self._job)
-            _receive(process)
-        except (OSError, EOFError):
-            code = process.wait()
-            if code > 0 and not self._leaving:
-                raise WorkerError(
-                    f"a worker could not start (code {code}); its own words stand above"
-                ) from None
-            raise
-        return process
-
-    def leave(self) -> None:
-        """Ask the worker to give up its shard at the next step and to leave; no other is started."""
-        with self._lock:
-            self._leaving = True
-            if self._process is not None:
-                self._process.terminate()
-
-    def close(self) -> str:
-        """Close the pipe, wait until the worker has left, kill it if it does not, and return how it ended."""
-        with self._lock:
-            process, self._process = self._process, None
-        if process is None:
-            return "it was asked to leave"
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(OSError):  # what was not sent yet has no reader any more
-            process.stdin.close()
-        try:
-            code = process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        process.stdout.close()
-        if code < 0:
-            return f"its worker was killed by {signal.Signals(-code).name}"
-        return f"its worker ended with code {code}"
-
-
-def _spawn() -> "subprocess.Popen[str]":
-    package = str(Path(spinlock.__file__).resolve().parents[1])
-    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "spinlock.execution.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
-
-
-def _send(process: "subprocess.Popen[str]", message: Any) -> None:
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(message) + "\n")
-    process.stdin.flush()
-
-
-def _receive(process: "subprocess.Popen[str]") -> Answer:
-    """Return the next message, or raise `EOFError` where the worker is gone."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line.endswith("\n"):
-        raise EOFError
-    return json.loads(line)
 
 
 def run_processes(
@@ -210,14 +91,19 @@ class _Crew:
         self._kept = min(self._kept, most)
 
     def disband(self) -> None:
-        """Stop all workers and wait for them."""
+        """Stop all workers, those that are stuck as well, and wait for them."""
         self._leaving.set()
         for worker in self.workers:
             worker.leave()
             self.todo.put(None)
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
+        begun = [thread for thread in self._threads if thread.ident is not None]
+        deadline = time.monotonic() + GRACE_SECONDS
+        for thread in begun:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for worker in self.workers:
+            worker.kill()  # those that did not leave when they were asked to
+        for thread in begun:
+            thread.join()
 
 
 def _answer(worker: Worker, shard: int, attempt: int, on_row: Callable[[], None]) -> Answer | SpinlockError:
