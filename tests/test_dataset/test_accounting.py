@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import tiny
 from spinlock.cli.accounting import render_accounting
 from spinlock.dataset import open_dataset
+from spinlock.dataset.accounting import account
 from spinlock.dataset.describe import describe
 
 
@@ -105,6 +107,38 @@ def test_a_column_for_overflow_appears_only_where_there_was_one(content):
     assert "overflowed" not in header
     assert header.split()[:3] == ["samples", "rollouts", "stopped"]
     assert whole.split()[:4] == ["all", "12", "36", str(content["accounting"]["all"]["stopped"])]
+
+
+class Stranger:
+    """A file with as many names of initial conditions as it has samples, and points outside the cube."""
+
+    def __init__(self, samples):
+        self.layout = SimpleNamespace(samples=samples, parameters=(SimpleNamespace(name="gain"),))
+        self._tables = {
+            "metadata/finite_steps": np.full((samples, 2), 2),
+            "metadata/dynamics": np.array(["dead", "active"])[np.arange(samples) % 2],
+            "metadata/ic_types": np.char.add("type", np.arange(samples).astype(str)),
+            "parameters/params": np.linspace(-1e300, 1e300, samples)[:, None],
+            "parameters/values/gain": np.linspace(0, 1, samples),
+        }
+        self._tables["parameters/params"][0] = np.nan
+
+    def describe_arrays(self):
+        return []
+
+    def table(self, path):
+        return self._tables.get(path, np.zeros(self.layout.samples, np.int64))
+
+
+def test_a_file_of_a_hundred_thousand_names_is_told_in_few_lines():
+    accounting = account(Stranger(100_000), num_timesteps=1)
+    groups = accounting["by"]["ic_types"]
+    assert len(groups) == 64
+    assert groups[-1]["value"] == "99937 others"
+    assert sum(group["samples"] for group in groups) == 100_000
+    assert len(accounting["by"]["gain"]) <= 4
+    assert accounting["all"]["dynamics"] == {"active": 50_000, "dead": 50_000}
+    assert len(render_accounting(accounting).splitlines()) < 100
 
 
 def test_info_verbose_shows_it_and_json_holds_it(everything):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import tiny
-from test_dataset.corruptions import FILE_DAMAGE, LOCAL, RUN_DAMAGE
+from test_dataset.damage_to_files import FILE_DAMAGE, LOCAL
+from test_dataset.damage_to_runs import RUN_DAMAGE
 
 TESTS = Path(__file__).resolve().parents[1]
 TOO_FAR_GONE = "another dataset, or too damaged to tell which it was"

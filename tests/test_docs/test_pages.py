@@ -57,6 +57,12 @@ def test_files_named_in_the_architecture_exist() -> None:
         assert (ROOT / "src" / "spinlock" / folder).is_dir(), folder
 
 
+def test_tests_named_in_the_guarantees_exist() -> None:
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "guarantees.md").read_text())
+    assert len(set(named)) > 20
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
 @pytest.mark.parametrize(("page", "code"), list(blocks("python")), ids=lambda part: getattr(part, "name", ""))
 def test_python_blocks_run(page: Path, code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)

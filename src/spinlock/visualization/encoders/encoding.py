@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +13,7 @@ from spinlock.visualization.encoders.codecs import Codec
 from spinlock.visualization.encoders.frames import Frame, check_frame
 from spinlock.visualization.encoders.palette import palette_image
 from spinlock.visualization.encoders.placing import write_failure
+from spinlock.visualization.encoders.scheduling import own_scheduling
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -75,7 +76,9 @@ class Encoding:
         picture = self._picture(np.ascontiguousarray(frame))
         picture.pts = self._count
         self._count += 1
-        self._container.mux(self._stream.encode(picture))
+        with own_scheduling() if self._count == 1 else nullcontext():  # the first frame opens the encoder
+            packets = self._stream.encode(picture)
+        self._container.mux(packets)
 
     def _picture(self, frame: Frame) -> "VideoFrame":
         av, pixels = import_av(), self._codec.pixels
