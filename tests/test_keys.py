@@ -152,6 +152,15 @@ def test_longer_arrays_begin_with_shorter_ones():
         assert np.array_equal(drawn(count), longest[:count])
 
 
+def test_a_coordinate_that_is_not_named_is_zero():
+    zeros = {"site": 0, "step": 0, "realization": 0}
+    for draw in (words, uniforms):
+        unnamed = draw(Key(3), Purpose.CHOICE, [5, 6], 9)
+        assert np.array_equal(unnamed, draw(Key(3), Purpose.CHOICE, [5, 6], 9, **zeros))
+        for name in zeros:
+            assert not np.array_equal(unnamed, draw(Key(3), Purpose.CHOICE, [5, 6], 9, **zeros | {name: 1}))
+
+
 def test_element_e_is_word_e_mod_4_of_block_e_div_4():
     counter = tuple(np.array([c], dtype=np.int64) for c in (2, 11 << 16 | 3, 7, 5 << 16 | Purpose.NOISE))
     block = [int(word[0]) for word in philox4x32(counter, (42, 0))]
@@ -285,6 +294,19 @@ def test_numbers_are_those_of_the_first_version():
         )
         assert new == old
         assert np.all(np.abs(old_normals - new_normals) <= 4 * np.spacing(np.abs(old_normals)))
+
+
+def test_purposes_have_the_numbers_of_the_first_version():
+    assert {purpose.name: purpose.value for purpose in Purpose} == {
+        "WEIGHTS": 1,
+        "INITIAL_CONDITION": 2,
+        "NOISE": 3,
+        "DROPOUT": 4,
+        "CHOICE": 5,
+        "TWIN": 6,
+        "SCRAMBLING": 7,
+        "PROBE": 8,
+    }
 
 
 # --- no global generator ---

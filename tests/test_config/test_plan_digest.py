@@ -139,6 +139,11 @@ def test_digests_are_pairwise_different():
     assert re.fullmatch(r"[0-9a-f]{64}", DIGEST)
 
 
+def test_the_digest_is_that_of_the_first_version():
+    """Runs of other versions go on only where it agrees: it changes with `PLAN_FORMAT`, and only so."""
+    assert DIGEST == "0d2cf0ab821746095e5ac0f5e7f07976e7388a2565aab64cd7640a0599307584"
+
+
 class LaterParameter(ParameterConfig):
     wrap: bool = affecting("content", default=False, description="A field of a later version.")
 

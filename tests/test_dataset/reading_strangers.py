@@ -71,7 +71,7 @@ def features(path: str) -> None:
 
 
 def judge(path: str) -> None:
-    begin_repair(Path(path), plans[0], force=False, allow_mixed=False)
+    begin_repair(Path(path), plans[0], allow_mixed=False)
 
 
 def examine(path: str) -> dict[str, Any]:

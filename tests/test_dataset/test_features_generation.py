@@ -18,7 +18,7 @@ from spinlock.errors import InterruptedRunError
 from spinlock.execution import make_plan, plan
 from spinlock.execution.estimate import estimate
 from spinlock.execution.feature_layout import feature_layout, feature_schema
-from spinlock.execution.shard import run_shard
+from spinlock.execution.shard import CancelledError, Signals, run_shard
 from spinlock.features.catalogue import SDF_VERSION, features_of, registry
 from spinlock.features.table import Columns
 from spinlock.storage import shard_path
@@ -167,12 +167,12 @@ def test_nothing_of_a_sample_stays_when_the_next_one_begins(tmp_path, monkeypatc
     """So peak memory does not grow with the number of samples."""
     alive = []
 
-    def watched(made, sample):
+    def watched(made, sample, *words):
         gc.collect()
         assert [frames for frames in alive if frames() is not None] == []
         alive.append(weakref.ref(sample.rollout.frames))
         assert sample.rollout.frames.shape[1] == 18
-        return original(made, sample)
+        return original(made, sample, *words)
 
     from spinlock.execution import shard
 
@@ -279,3 +279,29 @@ def test_a_diverged_realization_is_left_out_of_what_follows(everything, tmp_path
     assert (counts == file_counts).all()
     assert (np.isnan(values) == (counts == 0)).all()
     assert set(feature_arrays(path)) > {PER_TIMESTEP}
+
+
+def test_each_measured_realization_is_a_sign_of_life_and_may_be_the_last(tmp_path, monkeypatch):
+    """So long measurements do not count as a stuck worker, and an ending run waits for one realization."""
+    monkeypatch.setattr(plan, "FEWEST_SHARDS", 1)
+    asked = dict.fromkeys((False, True), 0)
+    measuring = None
+
+    def stopping() -> bool:
+        asked[measured] += 1
+        return asked[measured] == measuring
+
+    for measured in (False, True):
+        changes = sizes(1, 3, 4) | {"features.during_generation": measured}
+        made = make_plan(tiny.config_of(tmp_path / "a.h5", tiny.EVERYTHING, changes))
+        folder = tmp_path / str(measured)
+        for name in ("shards", "receipts"):
+            (folder / name).mkdir(parents=True)
+        with tiny.unchecked_shapes():
+            run_shard(made, 0, folder, CPU, signals=Signals(stopping))
+    assert asked[True] == asked[False] + 3
+    shard_path(folder, 0).unlink()
+    measuring, asked[True] = asked[True] - 1, 0
+    with tiny.unchecked_shapes(), pytest.raises(CancelledError):
+        run_shard(made, 0, folder, CPU, signals=Signals(stopping))
+    assert list((folder / "shards").iterdir()) == []

@@ -1,112 +1,30 @@
 """`generate --repair` makes exactly the damaged shards again, and ends with the undisturbed dataset."""
 
-import json
-import logging
-import shutil
-from contextlib import contextmanager
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
 
 import tiny
 from spinlock.cli import main
-from spinlock.dataset import DatasetGenerationPipeline, open_dataset
 from spinlock.dataset.validate import validate
-from spinlock.errors import InterruptedRunError, StorageError, UsageError
-from spinlock.execution import plan
-from spinlock.execution.executors import inline
 from spinlock.execution.run_directory import RunDirectory
-from spinlock.storage import read_receipts
 from test_dataset.forgery import entry, forge
+from test_dataset.repairs import (
+    ROWS_PER_SHARD,
+    SMALL,
+    beside,
+    copy,
+    edited,
+    made,
+    repair,
+    sound,
+    told,
+    zeroed,
+)
 
 pytestmark = pytest.mark.usefixtures("few_shards")
 
-ROWS_PER_SHARD = 4  # twelve samples in three shards
-
-SMALL = tiny.changed(
-    tiny.PLAIN,
-    {
-        "sampling.total_samples": 12,
-        "parameter_space.architecture.normalization": {"type": "choice", "choices": ["none", "instance"]},
-        "parameter_space.operator.grid_size.choices": [16, 24],
-        "simulation.num_timesteps": 3,
-        "dataset.storage": {"trajectories": "all"},
-    },
-)
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> Path:
-    """An undisturbed dataset."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "FEWEST_SHARDS", 3)
-        return tiny.generate(tmp_path_factory.mktemp("sound") / "sound.h5", SMALL)
-
-
-@pytest.fixture
-def copy(sound, tmp_path) -> Path:
-    return Path(shutil.copy(sound, tmp_path / "a.h5"))
-
-
-@pytest.fixture
-def made(monkeypatch) -> list[int]:
-    """The shards that are computed."""
-    shards: list[int] = []
-    right = inline.run_shard
-
-    def watched(plan, shard, *words, **how):
-        shards.append(shard)
-        return right(plan, shard, *words, **how)
-
-    monkeypatch.setattr(inline, "run_shard", watched)
-    return shards
-
-
-@pytest.fixture
-def told(caplog):
-    """What was logged."""
-    caplog.set_level(logging.INFO, "spinlock")
-    return lambda: "\n".join(record.getMessage() for record in caplog.records)
-
-
-def repair(output: Path, settings=SMALL, changes=None, **how):
-    config = tiny.config_of(output, settings, changes)
-    with tiny.unchecked_shapes():
-        return DatasetGenerationPipeline(config, repair=True, **how).generate()
-
-
-def edited(path: Path, change) -> None:
-    """Change a file through h5py, which knows nothing of checksums."""
-    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        change(file)
-
-
-def zeroed(path: Path, low: int, high: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[low:high] = bytes(high - low)
-    path.write_bytes(content)
-
-
-def beside(path: Path) -> list[str]:
-    """What stands in the folder but the dataset and its configuration."""
-    return sorted(one.name for one in path.parent.iterdir() if one.suffix not in (".h5", ".yaml"))
-
-
-@contextmanager
-def stopped_at(shard: int):
-    """Press Ctrl-C as a shard begins."""
-    with pytest.MonkeyPatch.context() as patch:
-        right = inline.run_shard
-
-        def stopping(plan, number, *words, **how):
-            if number == shard:
-                raise KeyboardInterrupt
-            return right(plan, number, *words, **how)
-
-        patch.setattr(inline, "run_shard", stopping)
-        yield
+__all__ = ["copy", "made", "sound", "told"]
 
 
 def swap(array: str, one: int, other: int):
@@ -256,150 +174,6 @@ def test_rows_that_are_not_the_draws_of_their_index_are_made_again(sound, copy, 
     assert made == [2]
     assert tiny.differing(sound, copy) == []
     assert "samples 8 to 11 are made again: the file:, row 9" in told()
-
-
-def test_an_interrupted_repair_goes_on_and_the_damaged_file_stays_until_the_end(sound, copy, made):
-    for row in (1, 9):
-        tiny.flip(copy, tiny.chunk_place(copy, "inputs/fields", row))
-    damaged = copy.read_bytes()
-    with stopped_at(2), pytest.raises(InterruptedRunError):
-        repair(copy)
-    assert copy.read_bytes() == damaged
-    parts = copy.with_name("a.h5.parts")
-    with open_dataset(sound) as dataset:
-        assert set(read_receipts(parts, dataset.attributes["plan_digest"], deep=True).valid) == {0, 1}
-    assert made == [0]
-    repair(copy)
-    assert made == [0, 2]
-    assert tiny.differing(sound, copy) == []
-    assert beside(copy) == []
-
-
-def test_another_dataset_is_never_replaced(copy, made):
-    before = copy.read_bytes()
-    for damage in (lambda: None, lambda: tiny.flip(copy, tiny.chunk_place(copy, "inputs/fields", 0))):
-        damage()
-        with pytest.raises(UsageError, match=r"--repair replaces only the dataset of this configuration"):
-            repair(copy, changes={"sampling.sobol.seed": 44})
-    tiny.flip(copy, tiny.chunk_place(copy, "inputs/fields", 0))
-    assert copy.read_bytes() == before
-    zeroed(copy, 8, 64)
-    with pytest.raises(UsageError, match="another dataset, or too damaged to tell which it was"):
-        repair(copy, changes={"sampling.sobol.seed": 44})
-    for content in (b"", b"my letters", bytes(1000)):
-        copy.write_bytes(content)
-        with pytest.raises(UsageError, match="or replace it with --force; nothing was changed"):
-            repair(copy)
-        assert copy.read_bytes() == content
-    assert made == []
-    assert beside(copy) == []
-
-
-def test_nothing_to_repair_is_said(tmp_path):
-    with pytest.raises(UsageError, match=r"does not exist: there is nothing to repair.*without --repair"):
-        repair(tmp_path / "a.h5")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
-
-
-def test_repair_and_force_contradict_each_other(copy):
-    with pytest.raises(UsageError, match="--force replaces all of it: give one of them"):
-        repair(copy, force=True)
-
-
-def test_partial_work_goes_on_and_its_damaged_shards_are_made_again(sound, tmp_path, made):
-    output = tmp_path / "a.h5"
-    with stopped_at(2), pytest.raises(InterruptedRunError):
-        tiny.generate(output, SMALL)
-    shard = output.with_name("a.h5.parts") / "shards" / "part-000001.h5"
-    tiny.flip(shard, tiny.chunk_place(shard, "outputs/fields", 1))
-    made.clear()
-    repair(output)
-    assert made == [1, 2]
-    assert tiny.differing(sound, output) == []
-
-
-def test_a_file_replaced_in_the_meantime_is_not_touched(sound, copy, monkeypatch):
-    tiny.flip(copy, tiny.chunk_place(copy, "inputs/fields", 0))
-    right = inline.run_shard
-
-    def replacing(*words, **how):
-        copy.unlink()
-        copy.write_bytes(b"mine")
-        return right(*words, **how)
-
-    monkeypatch.setattr(inline, "run_shard", replacing)
-    with pytest.raises(StorageError, match="was replaced while it was being repaired; nothing was changed"):
-        repair(copy)
-    assert copy.read_bytes() == b"mine"
-
-
-def elsewhere(path: Path, *environments: dict[str, str]) -> None:
-    """Let a file say that it was made on other machines."""
-    with open_dataset(path) as dataset:
-        provenance = json.loads(dataset.attributes["provenance"])
-    here = provenance["environments"][0]
-    provenance["environments"] = [here | changes for changes in environments]
-    edited(path, lambda f: f["metadata"].attrs.__setitem__("provenance", np.bytes_(json.dumps(provenance))))
-
-
-def test_rows_made_elsewhere_are_mixed_with_new_ones_only_if_asked(sound, copy, made):
-    elsewhere(copy, {"instruction_set": "AVX9"})
-    damaged = copy.read_bytes()
-    with open_dataset(sound) as dataset:
-        (here,) = json.loads(dataset.attributes["provenance"])["environments"]
-    tiny.flip(copy, tiny.chunk_place(copy, "inputs/fields", 0))
-    with pytest.raises(
-        UsageError, match=r"would mix environments.*AVX9.*make all of it again here with --force"
-    ):
-        repair(copy)
-    assert made == []
-    assert not list(copy.parent.glob("*.parts/shards/*"))
-    repair(copy, allow_mixed=True)
-    assert made == [0]
-    with open_dataset(copy) as dataset:
-        known = json.loads(dataset.attributes["provenance"])["environments"]
-    assert known == sorted([here, here | {"instruction_set": "AVX9"}], key=lambda one: sorted(one.items()))
-    assert tiny.differing(sound, copy) == []
-    assert damaged != copy.read_bytes()
-
-
-def test_damage_outside_all_rows_mixes_nothing(sound, copy, made):
-    elsewhere(copy, {"instruction_set": "AVX9"})
-    repair(copy)
-    assert made == []
-    assert tiny.differing(sound, copy) == []
-    assert validate(copy).failures == []
-
-
-def test_a_dataset_that_mixed_machines_says_so_afterwards(sound, copy, made):
-    elsewhere(copy, {"instruction_set": "AVX9"}, {"instruction_set": "AVX8"})
-    repair(copy)
-    with open_dataset(copy) as dataset:
-        (known,) = json.loads(dataset.attributes["provenance"])["environments"]
-        assert not dataset.same_environment
-    assert known["instruction_set"] == "AVX8 and AVX9"
-
-
-def test_rows_of_an_unknown_place_are_kept_only_if_asked(sound, copy, made):
-    edited(copy, lambda f: f["metadata"].attrs.__delitem__("provenance"))
-    tiny.flip(copy, tiny.chunk_place(copy, "inputs/fields", 6))
-    repair(copy, allow_mixed=True)
-    assert made == [1]
-    assert tiny.differing(sound, copy) == []
-    with open_dataset(copy) as dataset:
-        environments = json.loads(dataset.attributes["provenance"])["environments"]
-    assert {"unknown"} in [set(one.values()) for one in environments]
-
-
-def test_what_the_samples_took_is_kept_with_them(copy):
-    with open_dataset(copy) as dataset:
-        before = json.loads(dataset.attributes["provenance"])["timings"]
-    edited(copy, lambda f: f["metadata"].attrs.__delitem__("creation_date"))
-    repair(copy)
-    with open_dataset(copy) as dataset:
-        after = json.loads(dataset.attributes["provenance"])["timings"]
-    assert after.keys() == before.keys()
-    assert all(abs(after[stage] - before[stage]) <= 0.002 for stage in before)
 
 
 def test_the_command_repairs_and_messages_name_it(sound, copy, capsys):

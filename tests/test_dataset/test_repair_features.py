@@ -12,6 +12,7 @@ from spinlock.dataset.frames import FrameSource
 from spinlock.dataset.validate import validate
 from spinlock.errors import InterruptedRunError
 from spinlock.execution import plan
+from spinlock.storage.digest import seal
 from spinlock.storage.features import HDF5FeatureReader
 from test_dataset.feature_files import (
     AGGREGATED,
@@ -22,7 +23,7 @@ from test_dataset.feature_files import (
     left_over,
     same_features,
 )
-from test_dataset.test_repair import SMALL, edited, made, remove, repair, told, zeroed
+from test_dataset.repairs import SMALL, edited, made, repair, told, zeroed
 
 pytestmark = pytest.mark.usefixtures("few_shards")
 
@@ -70,8 +71,8 @@ def times(path: Path) -> np.ndarray:
         (lambda f: f["features/sdf"].attrs.__setitem__("categories", b"[]"), []),
         (lambda f: f["features"].attrs.__delitem__("environments"), []),
         (lambda f: f[TIMES].__setitem__(2, 1e9), []),
-        (remove("features/sdf/schema"), []),
-        (remove(AGGREGATED), [0, 1, 2]),
+        (lambda f: f.__delitem__("features/sdf/schema"), []),
+        (lambda f: f.__delitem__(AGGREGATED), [0, 1, 2]),
     ],
     ids=["a feature", "a parameter", "categories", "environments", "a time", "the schema", "a table"],
 )
@@ -185,10 +186,20 @@ def test_an_interrupted_repair_measures_no_row_twice(extracted, tmp_path, measur
     assert left_over(tmp_path) == []
 
 
+def set_text(path: str, name: str, text: str):
+    return lambda f: f[path].attrs.__setitem__(name, np.bytes_(text))
+
+
 UNKNOWN = {
-    "categories": lambda f: f["features/sdf"].attrs.__delitem__("categories"),
+    "the sealed digest": lambda f: f["metadata/checksums"].attrs.__delitem__("objects"),
     "the layout": lambda f: f["metadata"].attrs.__setitem__("layout", np.bytes_("{}")),
-    "environments": lambda f: f["features"].attrs.__setitem__("environments", np.bytes_("[]")),
+    "environments": set_text("features", "environments", "[]"),
+    "an environment's keys": set_text("features", "environments", '[{"dev": "cpu"}]'),
+    "an environment": set_text(
+        "features",
+        "environments",
+        '[{"device": "cpu", "device_model": "EVIL64", "instruction_set": "x", "torch": "y"}]',
+    ),
 }
 
 
@@ -200,6 +211,47 @@ def test_features_of_which_too_little_is_known_are_missed_aloud(bare, extracted,
     assert tiny.differing(bare, copy) == []
     assert f"must be extracted again, by `spinlock extract-features --dataset {copy}`" in told()
     assert left_over(tmp_path) == []
+
+
+def test_an_environment_that_nothing_proves_is_believed_where_it_is_that_of_this_machine(extracted, tmp_path):
+    copy = copy_of(extracted, tmp_path)
+    edited(copy, lambda f: f["features"].attrs.__delitem__("extraction_timestamp"))
+    repair(copy, SIX)
+    assert tiny.differing(extracted, copy) == []
+
+
+CATEGORIES = {
+    "one of two": lambda attributes: attributes.__setitem__("categories", np.bytes_('["spatial"]')),
+    "all": lambda attributes: attributes.__setitem__("categories", np.bytes_('["spatial", "temporal"]')),
+    "no list": lambda attributes: attributes.__setitem__("categories", np.bytes_('{"spatial": [[]]}')),
+    "no texts": lambda attributes: attributes.__setitem__("categories", np.bytes_("[[], 7]")),
+    "gone": lambda attributes: attributes.__delitem__("categories"),
+}
+
+
+@pytest.fixture(scope="module")
+def partly(bare, tmp_path_factory) -> Path:
+    """Features of two categories alone, and not of those that its plan would measure."""
+    path = Path(shutil.copy(bare, tmp_path_factory.mktemp("partly") / "partly.h5"))
+    extract(path, categories=["spatial", "spectral"])
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "one of two" else pytest.param(name, marks=pytest.mark.slow) for name in CATEGORIES],
+)
+def test_damaged_categories_are_told_from_the_sealed_digest(partly, tmp_path, measured, name):
+    """Were they believed, the row measured again would lack what the others have, in a sealed file."""
+    copy = copy_of(partly, tmp_path)
+    edited(copy, lambda f: CATEGORIES[name](f["features/sdf"].attrs))
+    tiny.flip(copy, tiny.chunk_place(copy, "outputs/fields", 5))
+    repair(copy, SIX)
+    assert measured == [4, 5]
+    assert same_features(partly, copy)
+    with HDF5FeatureReader(copy) as reader:
+        assert json.loads(reader.attributes["categories"]) == ["spatial", "spectral"]
+    assert validate(copy).failures == []
 
 
 def test_features_of_a_file_that_hdf5_does_not_open_are_missed_aloud(bare, extracted, tmp_path, told):
@@ -216,8 +268,15 @@ def test_features_of_another_machine_are_not_mixed(bare, extracted, tmp_path, ma
     with HDF5FeatureReader(copy) as reader:
         (here,) = json.loads(reader.attributes["environments"])
     there = np.bytes_(json.dumps([here | {"instruction_set": "AVX9"}]))
-    edited(copy, lambda f: f["features"].attrs.__setitem__("environments", there))
+
+    def sealed(file):
+        file["features"].attrs["environments"] = there
+        seal(file)
+
+    edited(copy, sealed)
+    assert validate(copy).failures == []
     untouched = Path(shutil.copy(copy, tmp_path / "b.h5"))
+    edited(untouched, lambda f: f["metadata/checksums/rows"].__setitem__(1, 7))
     repair(untouched, SIX)
     assert tiny.differing(extracted, untouched) == []
     assert made == []

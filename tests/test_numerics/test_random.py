@@ -36,6 +36,18 @@ def test_words_are_those_of_the_numpy_reference(count):
     assert np.array_equal(ours.permute(1, 2, 0).reshape(2, -1)[:, :count].numpy(), theirs)
 
 
+def test_a_coordinate_that_is_not_named_is_zero():
+    samples = torch.tensor([5, 6])
+    zeros = {"steps": 0, "site": 0, "realizations": 0}
+    unnamed = random_words(KEY, Purpose.CHOICE, 9, samples=samples)
+    assert torch.equal(unnamed, random_words(KEY, Purpose.CHOICE, 9, samples=samples, **zeros))
+    batch = keys([5, 6])
+    for draw in (batch.uniform, batch.normal):
+        assert torch.equal(draw("phases", 9), draw("phases", 9, step=0))
+    assert torch.equal(batch.integers("phases", 50, 9), batch.integers("phases", 50, 9, step=0))
+    assert torch.equal(batch.draws, torch.zeros(2, dtype=torch.int64))
+
+
 def test_columns_of_steps_and_realizations_equal_single_draws():
     steps, realizations = torch.tensor([0, 4, 65535]), torch.tensor([2, 65535, 0])
     batch = random_words(
@@ -167,6 +179,15 @@ def test_integers_have_equal_weight():
     assert len(counts) == 7
     assert chisquare(counts).pvalue > 0.01
     assert set(keys(range(50)).integers("phases", 1, 20).ravel().tolist()) == {0}
+
+
+@pytest.mark.parametrize("below", [2, 3, 1000, 2**16])
+def test_integers_are_scaled_uniforms_rounded_down(below):
+    batch = keys(range(20))
+    expected = (batch.uniform("phases", 500).double() * below).floor()
+    drawn = batch.integers("phases", below, 500)
+    assert torch.equal(drawn, expected.long())
+    assert 0 <= int(drawn.min()) < int(drawn.max()) < below
 
 
 # --- sample keys ---

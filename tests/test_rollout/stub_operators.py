@@ -30,6 +30,7 @@ class Stub:
 
     def ensemble(self, states, hooks, peers):
         assert len(states) == len(hooks) == len(peers)
+        assert all(0 <= place < len(states) for places in peers for place in places)
         self.applications += len(states)
         return [self.function(x) for x in states]
 

@@ -333,6 +333,20 @@ def test_growth_is_measured_and_the_distance_rescaled():
     assert twin.exponent() == pytest.approx(math.log(3.0), rel=0.01)
 
 
+def test_the_twin_turns_towards_what_grows_most():
+    """Differences of one channel double and those of the other halve: in the long run all is doubling."""
+    x = field()
+    twin = twin_of(x)
+    factors = torch.tensor([2.0, 0.5], dtype=torch.float64).reshape(1, 2, 1, 1)
+    for _ in range(20):
+        after = x.double() + factors * (twin.state.double() - x.double())
+        twin.advance(x, after.float())
+        placed, grown = twin.state.double() - x.double(), after - x.double()
+        cosine = float((placed * grown).sum() / (placed.norm() * grown.norm()))
+        assert cosine == pytest.approx(1.0, abs=1e-3)
+    assert twin.exponent() == pytest.approx(math.log(2.0), rel=0.01)
+
+
 def test_the_exponent_is_the_mean_over_the_last_half():
     x = field()
     twin = twin_of(x)

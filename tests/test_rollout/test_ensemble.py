@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from spinlock.errors import UsageError
 from spinlock.keys import MAX_REALIZATION, MAX_STEP
+from spinlock.numerics.noise import noise
+from spinlock.rollout import UpdatePolicy
+from spinlock.rollout.stacked import Start
 from test_rollout.stub_operators import Stub, identity, keyed_field, network, run, same, scaled
 
 NOISES = [
@@ -186,6 +190,40 @@ def test_frames_that_do_not_exist_are_refused(keep):
 def test_counts_that_do_not_fit_are_refused(counts, message):
     with pytest.raises(UsageError, match=message):
         run(identity(), **{"keep": [], **counts})
+
+
+def test_what_a_rollout_says_cannot_be_changed():
+    result = run(identity(), steps=2)
+    for value, name in [
+        (result, "dynamics"),
+        (UpdatePolicy.of("convex", {}), "name"),
+        (Start(0, keyed_field(), UpdatePolicy.of("convex", {}), noise()), "sample"),
+    ]:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
+
+
+@pytest.mark.parametrize("normalization", ["instance", "batch"])
+@pytest.mark.parametrize("options", NOISES[:3])
+def test_every_finite_frame_is_told_once(options, normalization):
+    """Of every realization in the order of time, also where one is run for all."""
+    told = []
+
+    def on_frame(realization, frame, x):
+        told.append((realization, frame, x.clone()))
+
+    result = run(network(normalization=normalization), steps=6, on_frame=on_frame, **options)
+    assert sorted(place[:2] for place in told) == [(m, t) for m in range(3) for t in range(7)]
+    for m in range(3):
+        assert [frame for realization, frame, _ in told if realization == m] == list(range(7))
+    assert all(same(x, result.frames[m, frame]) for m, frame, x in told)
+
+
+def test_frames_after_divergence_are_not_told():
+    told = []
+    result = run(scaled(1e3), steps=6, noise_scale=1e-3, on_frame=lambda m, t, _: told.append((m, t)))
+    assert result.finite_steps.tolist() == [3] * 3
+    assert sorted(told) == [(m, t) for m in range(3) for t in range(3)]
 
 
 def test_the_initial_condition_is_left_as_it_was():

@@ -10,6 +10,7 @@ from spinlock.errors import UsageError
 from spinlock.keys import Key
 from spinlock.numerics.noise import SITE_STATE, NoiseStream, noise
 from spinlock.operators.stacked import InTurn, StackedCnn
+from spinlock.rollout.dynamics import COLLAPSED, TORN
 from spinlock.rollout.stacked import OperatorStack
 from spinlock.rollout.stacked_noise import StackedNoise
 from test_operators.stack_samples import DEVICE, needs_triton
@@ -123,6 +124,42 @@ def test_noise_drawn_for_many_rows_has_the_numbers_of_each(model):
             )
 
 
+ACTING = [
+    {"noise_scale": 0.1},
+    {"dropout_rate": 0.25},
+    {"noise_scale": 0.1, "noise_location": "hidden"},
+    {"noise_scale": 0.1, "noise_location": "hidden", "noise_type": "laplace", "dropout_rate": 0.5},
+    {"noise_scale": 0.1, "noise_location": "hidden", "noise_type": "multiplicative"},
+    {"noise_scale": 0.1, "noise_location": "hidden", "spatial_correlation": 0.2},
+    {},
+]
+"""Models 1 to 5 act inside the operator; of these a stack can draw 1, 2 and 3 itself."""
+
+
+def test_noise_inside_is_a_hook_or_is_drawn_and_only_where_it_acts():
+    stacked = StackedNoise([noise(**model) for model in ACTING], range(10, 17), SEED, 16, CPU, 10)
+    owners, realizations = np.array([0, 1, 2, 3, 4, 5, 6, 1]), np.array([0, 0, 0, 0, 0, 0, 0, 3])
+    assert stacked.hooks(owners, realizations, 2, drawn=False).keys() == {1, 2, 3, 4, 5, 7}
+    assert stacked.hooks(owners, realizations, 2, drawn=True).keys() == {4, 5}
+    inside = stacked.inside(owners, realizations, 2)
+    assert inside is not None
+    assert inside.numbers.tolist() == [
+        [10, 0, 0], [11, 0, 0], [12, 0, 1], [13, 0, 2], [14, 0, 0], [15, 0, 0], [16, 0, 0], [11, 3, 0],
+    ]  # fmt: skip
+    none, dropout = [0.0, 0.0, 0.0], [0.0, 0.25, 1 / 0.75]
+    levels = [none, dropout, [0.1, 0.0, 1.0], [0.1, 0.5, 2.0], none, none, none, dropout]
+    assert torch.allclose(inside.levels, torch.tensor(levels))
+    assert (inside.key, inside.step) == (Key(SEED).words, 2)
+
+
+def test_a_stack_without_noise_inside_draws_none_there():
+    stacked = StackedNoise([noise(noise_scale=0.1), noise()], [3, 4], SEED, 16, CPU, 10)
+    rows = np.array([0, 1]), np.array([0, 0])
+    assert stacked.inside(*rows, 0) is None
+    assert stacked.hooks(*rows, 0, drawn=False) == {}
+    assert [stacked.touches(owner) for owner in range(2)] == [True, False]
+
+
 # --- neighbours ---
 
 
@@ -198,6 +235,52 @@ def test_float16_steps_count_frames_before_the_first_overflow():
     assert stacked[0].float16_steps.tolist() == [5] * 3
     assert stacked[0].finite_steps.tolist() == [8] * 3
     assert all(facts(a) == facts(b) for a, b in zip(stacked, alone, strict=True))
+
+
+def test_a_row_that_has_diverged_is_not_run_for_long():
+    """The host looks every eight steps; what has ended by then is left out, the twin too."""
+    operators = [identity(), jump(2.5)]
+    starts = [
+        start(k, noise={}, initial=torch.zeros(1, 8, 8), policy=("autoregressive", {})) for k in range(2)
+    ]
+    together(operators, starts, steps=40, realizations=2)
+    assert [operator.applications for operator in operators] == [2 * 40, 2 * 8]
+
+
+def test_a_twin_that_collapses_or_is_torn_away_counts_as_it_does_alone():
+    original = keyed_field(channels=1, size=8)
+    forgetful = Known(lambda x: torch.ones_like(x) * torch.linspace(0, 1, 8))
+    torn = Known(
+        lambda x: x.clone() if torch.equal(x.reshape(1, 8, 8), original) else torch.full_like(x, torch.inf)
+    )
+    starts = [start(k, noise={}, initial=original, policy=("autoregressive", {})) for k in range(2)]
+    results = together([forgetful, torn], starts, steps=20, realizations=1)
+    assert [result.dynamics for result in results] == ["frozen", "chaotic"]
+    assert results[0].lyapunov == pytest.approx(COLLAPSED)
+    assert results[1].lyapunov == pytest.approx(TORN)
+
+
+def test_the_last_frame_decides_whether_contrast_is_left():
+    """A field that keeps its contrast up to the last step but one, and has none in the last."""
+
+    def count(x):
+        counted = x.clone()
+        counted[:, 0, 0, 0] += 1.0
+        return torch.full_like(x, 100.0) if float(counted[0, 0, 0, 0]) > 19.5 else counted
+
+    initial = 100.0 * keyed_field(channels=1, size=8)
+    initial[0, 0, 0] = 0.0
+    starts = [start(0, noise={}, initial=initial, policy=("autoregressive", {}))]
+    for run in (together, one_by_one):
+        (whole,), (short,) = (run([Known(count)], starts, steps=steps, realizations=1) for steps in (20, 19))
+        assert (whole.dynamics, short.dynamics) == ("dead", "active")
+
+
+def test_a_state_of_zeros_has_no_growth():
+    starts = [start(0, noise={}, initial=torch.zeros(1, 8, 8), policy=("autoregressive", {}))]
+    for run in (together, one_by_one):
+        (result,) = run([Known(torch.zeros_like)], starts, steps=20, realizations=1)
+        assert (result.lyapunov, result.dynamics) == (COLLAPSED, "dead")
 
 
 def test_those_who_are_still_finite_are_the_peers():
@@ -303,6 +386,7 @@ def test_impossible_stacks_are_refused():
         ({"realizations": 70_000}, "num_realizations = 70000 is not allowed"),
         ({"keep": (2, 1)}, "frames to keep"),
         ({"keep": (9,)}, "frames to keep"),
+        ({"keep": (-1, 0)}, "frames to keep"),
     ):
         with pytest.raises(UsageError, match=message):
             together([network(0)], [start(0)], **how)

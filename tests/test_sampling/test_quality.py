@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -120,6 +121,8 @@ def test_stratified_points_are_perfectly_balanced_and_edges_belong_to_a_stratum(
     edges = np.array([[0.0], [0.25], [0.5], [0.75], [1.0 - 2**-53], [0.3], [0.6], [1.0]])
     assert imbalances(edges, 4).tolist() == [1.0]  # counts 1, 2, 2, 3 where 2 are expected
     assert imbalances(sobol_points(range(1024), 9, seed=0), 64).tolist() == [0.0] * 9
+    # points at 1 fill the last stratum and no stratum of their own
+    assert imbalances(np.array([[0.1], [0.4], [1.0], [1.0]]), 2).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(("count", "dimensions"), [(256, 1), (600, 10)])
@@ -221,6 +224,21 @@ def test_small_samplings_give_values_or_none_never_nan(count, dimensions):
     assert judge(quality, **LIMITS).outcome in ("pass", "fail", "too few points")
 
 
+@pytest.mark.parametrize("count", [15, 16, 17])
+def test_balance_is_measured_from_two_strata_on(count):
+    quality = assess(random_points(count, 2), ["a", "b"])
+    measured = count >= 16
+    assert quality.num_strata == (2 if measured else 1)
+    assert (quality.max_imbalance is not None) == measured
+    assert (quality.imbalance_ratio is not None) == measured
+    assert list(quality.imbalance_ratios) == (["a", "b"] if measured else [])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_correlation_is_measured_from_three_points_on(count):
+    assert (assess(random_points(count, 2)).max_correlation is not None) == (count == 3)
+
+
 def test_one_parameter_has_no_correlation():
     quality = assess(sobol_points(range(100), 1, seed=0))
     assert (quality.max_correlation, quality.correlation_ratio, quality.correlated_pair) == (None, None, None)
@@ -239,6 +257,13 @@ def test_a_verdict_needs_sixteen_points_for_each_parameter():
         verdict = judge(assess(random_points(count, 5)), **(LIMITS | {"max_discrepancy_ratio": 0.01}))
         assert verdict.outcome == outcome
         assert bool(verdict.failures) == (outcome == "fail")
+
+
+def test_what_was_measured_and_judged_cannot_be_changed():
+    quality = assess(random_points(200, 3))
+    for value, name in [(quality, "discrepancy_ratio"), (judge(quality, **LIMITS), "outcome")]:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
 
 
 @pytest.mark.parametrize("outside", [-0.01, 1.01, math.nan])

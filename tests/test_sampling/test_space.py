@@ -1,6 +1,7 @@
 """The parameter space: what a coordinate means, equal weights, order, refusals."""
 
 import math
+from dataclasses import FrozenInstanceError
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -32,6 +33,14 @@ def test_integers_reach_both_ends(low, high):
     assert values[3] == high
     assert values[2] == low + math.floor((high - low + 1) * (2**33 - 1) / 2**33)
     assert all(type(value) is int for value in values)
+
+
+def test_integers_reach_as_far_as_float64_counts_exactly():
+    assert decode(Parameter("n", "integer", 0, 2**53), 0.0, 1.0) == [0, 2**53]
+    assert decode(Parameter("n", "integer", -(2**53), 0), 0.0, 1.0) == [-(2**53), 0]
+    for low, high in [(0, 2**53 + 1), (-(2**53) - 1, 0)]:
+        with pytest.raises(OptionError, match=r"within ±2\*\*53"):
+            Parameter("n", "integer", low, high)
 
 
 def test_integers_have_equal_weight_end_points_included():
@@ -181,6 +190,14 @@ def test_points_that_do_not_fit_are_refused():
 def test_a_name_declared_twice_is_refused():
     with pytest.raises(OptionError, match="'gain' is declared 2 times"):
         ParameterSpace([*SPACE.parameters, Parameter("gain", "boolean")])
+
+
+def test_a_parameter_cannot_be_changed_after_it_was_checked():
+    parameter = Parameter("gain", "continuous", 0.7, 2.0)
+    for name in ("low", "kind", "log"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(parameter, name, None)
+    assert parameter == Parameter("gain", "continuous", 0.7, 2.0)
 
 
 # --- impossible parameters ---

@@ -77,6 +77,20 @@ def test_copies_at_any_distance_are_found(period):
     assert len(deflate_planes(noise(N), 1, 4)) < N + 100
 
 
+def test_copies_beyond_the_window_of_deflate_are_stored():
+    """Farther than 32 KiB back DEFLATE finds nothing: looking would only take time."""
+    for period, found in ((2**15 + 4096, False), (2**15 - 4096, True)):
+        copies = np.tile(noise(period), 3)
+        packed = deflate_planes(copies, 1, 4)
+        assert (copies[:STORED_LIMIT].tobytes() in packed) == (not found)
+        assert zlib.decompress(packed) == copies.tobytes()
+
+
+def test_the_bar_for_noise_is_a_tenth_above_equal_chances():
+    """The squared counts of n even bytes sum to n + n²/256 on average; what is stored depends on it."""
+    assert int(1.1 * (SAMPLE + SAMPLE**2 / 256)) == CONCENTRATION
+
+
 def test_even_bytes_that_repeat_are_no_noise():
     """Channels or realizations that are copies: every byte is as frequent, and yet DEFLATE shrinks them."""
     for period in (4096, 12_288):

@@ -50,6 +50,13 @@ def test_parts_of_another_binding_do_not_count(tmp_path, change):
         other.read(moved)
 
 
+def test_the_order_in_which_a_binding_is_written_does_not_matter(tmp_path):
+    part = commit(FeatureParts(tmp_path, BINDING), 0, 2)
+    turned = dict(reversed(BINDING.items()))
+    assert list(turned) != list(BINDING)
+    assert FeatureParts(tmp_path, turned).sound() == FeatureParts(tmp_path, BINDING).sound() == [part]
+
+
 @pytest.mark.parametrize("place", [0, 63, 64, 100, -1])
 def test_a_changed_byte_is_found(tmp_path, place):
     parts = FeatureParts(tmp_path, BINDING)

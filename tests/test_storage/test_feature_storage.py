@@ -232,13 +232,13 @@ def test_an_attribute_that_changed_is_found(tmp_path):
     assert "features/sdf" in [found.array for found in verify(whole)]
 
 
-@pytest.mark.parametrize("missing", [0, 1, 2])
-def test_missing_rows_are_refused_and_the_old_file_stays(tmp_path, missing):
+@pytest.mark.parametrize(("missing", "rows"), [(0, "0 to 2"), (1, "2 to 4"), (2, "4 to 5")])
+def test_missing_rows_are_refused_and_the_old_file_stays(tmp_path, missing, rows):
     source = made(tmp_path / "plain", layout_of(samples=5))
     before = source.read_bytes()
     layout = layout_of(samples=5, features=feature_layout_of())
     blocks = [block for number, block in enumerate(blocks_of(layout, 2)) if number != missing]
-    with pytest.raises(StorageError, match="missing"):
+    with pytest.raises(StorageError, match=f"features of rows {rows} are missing"):
         added(source, source, feature_layout_of(), blocks)
     assert source.read_bytes() == before
     assert [path.name for path in source.parent.iterdir() if "tmp" in path.name] == []

@@ -1,5 +1,6 @@
 """A shard holds its rows exactly, is the same bytes each time, and appears whole or not at all."""
 
+import zlib
 from itertools import product
 
 import h5py
@@ -83,6 +84,26 @@ def test_tiles_outside_the_native_grid_take_no_space(tmp_path):
                 for y, x in product(tiles, tiles)
             ]
             assert stored == [True] + [False] * 15
+
+
+def test_checksums_are_those_of_the_stored_chunks_and_minus_one_elsewhere(tmp_path):
+    layout = layout_of(samples=2, grids=(64, 128), timesteps=(0, 3))
+    shard_of(tmp_path / "part.h5", layout, 0, 2)
+    with h5py.File(tmp_path / "part.h5") as plain:
+        for path in ("inputs/fields", "outputs/fields", "outputs/trajectories"):
+            array = plain[path]
+            checksums = plain[f"metadata/checksums/{path}"][:]
+            assert checksums.dtype == np.int64
+            counts = [-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True)]
+            for row in range(2):
+                found = []
+                for place in product(*map(range, counts[1:])):
+                    offset = (row, *(k * chunk for k, chunk in zip(place, array.chunks[1:], strict=True)))
+                    there = array.id.get_chunk_info_by_coord(offset).byte_offset is not None
+                    found.append(zlib.crc32(array.id.read_direct_chunk(offset)[1]) if there else -1)
+                assert checksums[row].tolist() == found
+            assert (checksums[0] == -1).any()
+            assert (checksums[1] >= 0).all()
 
 
 @pytest.mark.parametrize("compression", CODECS)

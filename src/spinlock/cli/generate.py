@@ -51,11 +51,21 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--profile", action="store_true", help="print time and bytes of each stage at the end"
     )
-    command.add_argument("--force", action="store_true", help="replace another dataset at the output path")
     command.add_argument(
-        "--repair", action="store_true", help="make again what is damaged of a dataset, and nothing else"
+        "--force",
+        action="store_true",
+        help="replace another dataset at the output path; partial work of the same plan goes on",
     )
-    command.add_argument("--fresh", action="store_true", help="drop partial work and begin again")
+    command.add_argument(
+        "--repair",
+        action="store_true",
+        help="make again what is damaged of a dataset, and nothing else; partial work of it goes on",
+    )
+    command.add_argument(
+        "--fresh",
+        action="store_true",
+        help="drop partial work, of any plan, and begin again; a complete dataset stays",
+    )
     command.add_argument(
         "--allow-mixed",
         action="store_true",

@@ -150,7 +150,8 @@ class Parallelism(Section):
     stall_seconds: Seconds = affecting(
         "execution",
         default="auto",
-        description="A worker process silent for so long is stuck: it is killed, its shard tried again.",
+        description="A worker process silent for so long is stuck: it is killed, its shard tried again. "
+        "It speaks at steps, measured realizations and rows: allow for one operator and one encoding.",
     )
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinlock.config.values import SDF_CATEGORIES
 from spinlock.dataset.feature_facts import feature_facts
 from spinlock.dataset.feature_rows import FeatureRows
-from spinlock.dataset.feature_work import FeatureWork
+from spinlock.dataset.feature_work import BARE_FILE, FeatureWork
 from spinlock.dataset.frames import FrameSource
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.progress import Progress
+from spinlock.dataset.proven import environments_are_here, possible_choices, proven_choice
+from spinlock.dataset.statements import MALFORMED, environments_of
 from spinlock.errors import SpinlockError, UsageError
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
@@ -77,7 +78,7 @@ def added_features(
     """Return the features of a damaged file; None, with a warning, where they cannot be kept."""
     try:
         return _read(output, remains, plan, layout, proof)
-    except (SpinlockError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (SpinlockError, *MALFORMED) as error:
         said = isinstance(error, SpinlockError | ValueError) and str(error)
         miss_features(output, said or "what the file says of them is damaged")
         return None
@@ -89,10 +90,13 @@ def _read(output: Path, remains: Remains, plan: Plan, layout: Layout, proof: Pro
         raise ValueError("what the file says of them is damaged")
     if features != feature_layout(features.frames, features.version):
         raise ValueError("this version of Spinlock defines them otherwise")
-    categories = json.loads(remains.attributes(SDF)["categories"])
-    environments = [dict(one) for one in json.loads(remains.attributes(FEATURES)["environments"])]
-    if not set(categories) <= set(SDF_CATEGORIES[features.version]) or not environments:
-        raise ValueError("what the file says of them is damaged")
+    candidates = possible_choices(plan, features.version, remains.attributes(SDF).get("categories", ""))
+    choice = proven_choice(remains, layout, candidates)
+    if choice is None:
+        raise ValueError("which categories were measured cannot be told any more")
+    environments = environments_of(json.loads(remains.attributes(FEATURES)["environments"]))
+    if not remains.is_proven(FEATURES) and not environments_are_here(environments, plan):
+        raise ValueError("where they were measured cannot be told any more")
     specs = {spec.path: spec for spec in arrays(layout)}
     if EXTRACTION_TIME in proof.tables:
         seconds = remains.entries(specs[EXTRACTION_TIME], 0, layout.samples)
@@ -101,7 +105,6 @@ def _read(output: Path, remains: Remains, plan: Plan, layout: Layout, proof: Pro
         measured = remains.entries(specs[FINITE_STEPS], 0, layout.samples).any(axis=1) | ~proof.rows
         seconds = np.where(measured, 0.0, np.nan)
     limit = int(np.flatnonzero(measured).max(initial=-1)) + 1
-    choice = FeatureChoice(features.version, tuple(categories))
     return AddedFeatures(output, plan, features, choice, environments, limit, seconds)
 
 
@@ -134,7 +137,7 @@ def finalize_with_features(
         }
         parts = work.parts(binding)
         parts.folder.mkdir(exist_ok=True)
-        bare = parts.folder / "dataset.h5"
+        bare = parts.folder / BARE_FILE
         finalize(bare, *given[1:], **facts)
         with Dataset(bare) as dataset:
             try:

@@ -1,7 +1,6 @@
 """Features for a dataset that is complete: computed in parts, then joined to a copy that takes its place."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,13 @@ from spinlock.dataset.feature_rows import FeatureRows
 from spinlock.dataset.feature_work import FeatureWork, clear_finished_work
 from spinlock.dataset.frames import FrameSource
 from spinlock.dataset.open import Dataset
-from spinlock.dataset.output import SLACK, check_name, check_writable, resolved_output
+from spinlock.dataset.output import (
+    SLACK,
+    check_name,
+    check_replaceable,
+    check_writable,
+    resolved_output,
+)
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.errors import InterruptedRunError, SpinlockError, StorageError, UsageError
 from spinlock.execution.devices import prepare_process
@@ -192,8 +197,7 @@ class FeatureExtractionPipeline:
 
     def _refuse_overwriting(self, dataset: Dataset) -> None:
         check_writable(self.output, "--output")
-        if self.output.exists() and not os.access(self.output, os.W_OK):
-            raise UsageError(f"{self.output} is read-only; give another --output. Nothing was changed")
+        check_replaceable(self.output, "give another --output")
         if self.overwrite:
             return
         if self.output == self.path and dataset.layout.features is not None:

@@ -16,10 +16,14 @@ from spinlock.errors import SpinlockError
 from spinlock.storage import DirectoryLock, commit_text, remove_temporaries, system_reason, write_errors
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree
+from spinlock.storage.locks import LOCK_NAME
 
 logger = logging.getLogger("spinlock")
 
 FINISHED_FILE = "finished.json"
+
+BARE_FILE = "dataset.h5"
+"""Stands among the parts of a repair, and no other: the repaired dataset without its features."""
 
 
 class FeatureWork:
@@ -93,6 +97,26 @@ class FeatureWork:
                 "warning: %s is complete, but the work it was made of cannot be removed (%s): delete %s",
                 self.output, system_reason(error), self.path,
             )  # fmt: skip
+
+
+def repair_parts(output: Path) -> list[Path]:
+    """Return the folders of parts that a repair left beside its output."""
+    folder = output.with_name(f"{output.name}.features.parts")
+    return [bare.parent for bare in sorted(folder.glob(f"part-*/{BARE_FILE}"))]
+
+
+def clear_finished_repair(output: Path) -> None:
+    """Remove the features that a repair worked on, unless a process is at them; extractions keep theirs."""
+    if not repair_parts(output):
+        return
+    with suppress(SpinlockError), FeatureWork(output) as work:
+        try:
+            for folder in repair_parts(output):
+                remove_tree(folder)
+        except OSError as error:
+            logger.warning("warning: %s cannot be removed (%s): delete it", work.path, system_reason(error))
+        if {path.name for path in work.path.iterdir()} <= {LOCK_NAME}:
+            work.clear()
 
 
 def clear_finished_work(output: Path) -> None:

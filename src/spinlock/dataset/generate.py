@@ -15,15 +15,15 @@ from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.provenance import file_attributes
 from spinlock.dataset.quality import sampling_report
-from spinlock.dataset.repair import begin_repair
-from spinlock.dataset.resume import work_left
+from spinlock.dataset.repair import begin_repair, refuse_contradictions
+from spinlock.dataset.resume import remove_work_of_complete, work_left
 from spinlock.dataset.summary import Summary, quarantine_message, summarise
 from spinlock.errors import InterruptedRunError, SpinlockError
 from spinlock.execution.devices import prepare_process, resolve_devices
 from spinlock.execution.executors.choice import choose, execute
 from spinlock.execution.executors.outcome import Job, Quarantined
 from spinlock.execution.plan import Plan, make_plan
-from spinlock.execution.run_directory import RunDirectory, remove_finished_work
+from spinlock.execution.run_directory import RunDirectory
 from spinlock.storage import finalize
 
 logger = logging.getLogger("spinlock")
@@ -93,17 +93,20 @@ class DatasetGenerationPipeline:
         prepare_process()
         plan = make_plan(self.config)
         output = resolved_output(self.config.dataset.output_path)
-        repair = begin_repair(output, plan, self.force, self.allow_mixed) if self.repair else None
+        repair = None
+        if self.repair:
+            refuse_contradictions(force=self.force, fresh=self.fresh)
+            repair = begin_repair(output, plan, self.allow_mixed)
         replaced = self.force or repair is not None
         if check_output(output, plan, force=replaced, fresh=self.fresh):
+            remove_work_of_complete(output, plan)
             logger.info("%s is complete already", output)
-            remove_finished_work(output, plan)
             return summarise(output)
         sampling = sampling_report(plan)
         for failure in sampling.failures:
             warnings.warn(f"sampling: {failure}", UserWarning, stacklevel=3)
         devices = resolve_devices(self.config)
-        require_disk(plan, output)
+        require_disk(plan, output, None if repair is None else repair.feature_layout)
         with RunDirectory(output, plan, fresh=self.fresh) as run:
             if check_output(output, plan, force=replaced, fresh=self.fresh):
                 run.remove()  # another run made it between the first look and the lock

@@ -8,6 +8,7 @@ from spinlock.execution.estimate import estimate
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import run_directory_path
 from spinlock.storage import DatasetFile, read_receipts, require_space
+from spinlock.storage.feature_layout import FeatureLayout
 
 SLACK = 1.02
 """Stored data that does not compress is a little larger than the data."""
@@ -88,6 +89,12 @@ def check_writable(output: Path, said: str = "dataset.output_path") -> None:
         )
 
 
+def check_replaceable(output: Path, remedy: str) -> None:
+    """Raise `UsageError` where a file stands there that is read-only; ``remedy`` is what to do."""
+    if output.exists() and not os.access(output, os.W_OK):
+        raise UsageError(f"{output} is read-only; {remedy}. Nothing was changed")
+
+
 def _stored_digest(output: Path) -> str | None:
     try:
         with DatasetFile(output) as file:
@@ -101,8 +108,16 @@ def needed_bytes(data_bytes: float, committed: int = 0) -> int:
     return max(0, int(2 * SLACK * data_bytes) - committed)
 
 
-def require_disk(plan: Plan, output: Path) -> None:
-    """Raise `StorageError` where the disk is too small for the shards to come and the file made of them."""
+def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None) -> None:
+    """Raise `StorageError` where the disk is too small for the shards to come and the file made of them.
+
+    With features that were added, their parts and a file without them stand there as well.
+    """
     receipts = read_receipts(run_directory_path(output), plan.digest).valid.values()
     committed = sum(receipt.size for receipt in receipts)
-    require_space(output, needed_bytes(estimate(plan).data_bytes, committed))
+    data_bytes = estimate(plan).data_bytes
+    needed = needed_bytes(data_bytes, committed)
+    if added is not None:
+        features = plan.total_samples * added.row_bytes(plan.layout.realizations)
+        needed += int(SLACK * (data_bytes + 2 * features))
+    require_space(output, needed)

@@ -7,6 +7,7 @@ them; the run then makes what is missing and replaces the damaged file, which st
 import json
 import logging
 import mmap
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,19 +26,20 @@ from spinlock.dataset.added_features import (
     finalize_with_features,
     miss_features,
 )
-from spinlock.dataset.feature_facts import feature_facts
-from spinlock.dataset.output import check_name, check_writable
+from spinlock.dataset.output import check_name, check_replaceable, check_writable
 from spinlock.dataset.progress import Progress, Silent
+from spinlock.dataset.proven import environments_are_here, proven_choice
 from spinlock.dataset.provenance import refuse_mixing
 from spinlock.dataset.rows import drawn_facts
+from spinlock.dataset.statements import ENVIRONMENT, MALFORMED, environments_of, timings_of
 from spinlock.errors import SpinlockError, StorageError, UsageError
 from spinlock.execution.environment import software_versions
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import RunDirectory, run_directory_path
 from spinlock.storage import Damage, Receipt, finalize, shard_path, verify, write_receipt, write_shard
-from spinlock.storage.feature_layout import EXTRACTION_TIME, FINITE_STEPS, SDF
+from spinlock.storage.feature_layout import EXTRACTION_TIME, FINITE_STEPS, SDF, FeatureLayout
 from spinlock.storage.opening import same_file
-from spinlock.storage.salvage import Proof, Remains, encoded_rows, group_digest, prove_rows
+from spinlock.storage.salvage import Proof, Remains, encoded_rows, prove_rows
 from spinlock.storage.schema import Layout, arrays
 
 logger = logging.getLogger("spinlock")
@@ -71,7 +73,7 @@ class Repair:
     environment
         Where the kept rows were computed; of a dataset that mixed several, all of them in one.
     timings
-        Seconds of each stage, for all rows of the file.
+        Seconds of each stage, for all rows of the file; empty where nothing proves them.
     features
         Features that were added after the dataset was made, if they can be kept.
     """
@@ -97,6 +99,11 @@ class Repair:
         """The shards all of whose rows are sound."""
         ranges = {shard: self.plan.shard_range(shard) for shard in range(self.plan.num_shards)}
         return [shard for shard, (lo, hi) in ranges.items() if self.proof.rows[lo:hi].all()]
+
+    @property
+    def feature_layout(self) -> FeatureLayout | None:
+        """The arrays of features that were added, if they are kept."""
+        return None if self.features is None else self.features.layout
 
     def tell(self) -> None:
         """Log which samples are made again, and why."""
@@ -173,6 +180,7 @@ class Repair:
     def finalize(self, *given: Any, **facts: Any) -> None:
         """Join the shards as `spinlock.storage.finalize` does, with the features that were added."""
         self._check_identity()
+        facts["mode_of"] = self.output
         if self.features is None:
             finalize(*given, **facts)
             return
@@ -189,17 +197,23 @@ class Repair:
             )
 
 
-def begin_repair(output: Path, plan: Plan, force: bool, allow_mixed: bool) -> Repair | None:
+def refuse_contradictions(*, force: bool, fresh: bool) -> None:
+    """Raise `UsageError` where something is asked for that goes against a repair."""
+    if force:
+        raise UsageError("--repair keeps what is sound, --force replaces all of it: give one of them")
+    if fresh:
+        raise UsageError("--repair goes on with partial work, --fresh drops it: give one of them")
+
+
+def begin_repair(output: Path, plan: Plan, allow_mixed: bool) -> Repair | None:
     """Look at the dataset of a plan and return what can be kept of it; None where it is sound.
 
     Raises
     ------
     UsageError
-        Where there is nothing to repair, or something else than the dataset of this plan, or where all of it
-        is to be replaced by ``force``.
+        Where there is nothing to repair, or something else than the dataset of this plan, or a damaged file
+        that may not be read or written.
     """
-    if force:
-        raise UsageError("--repair keeps what is sound, --force replaces all of it: give one of them")
     check_name(output)
     if not output.exists():
         if run_directory_path(output).is_dir():
@@ -209,6 +223,8 @@ def begin_repair(output: Path, plan: Plan, force: bool, allow_mixed: bool) -> Re
             "make it, or give the path of the damaged dataset with --output"
         )
     check_writable(output)
+    if not os.access(output, os.R_OK):
+        raise UsageError(f"{output} may not be read by you; allow it first. Nothing was changed")
     damage = verify(output)
     try:
         remains = Remains(output)
@@ -225,6 +241,7 @@ def begin_repair(output: Path, plan: Plan, force: bool, allow_mixed: bool) -> Re
     if repair is None:
         logger.info("%s is sound: there is nothing to repair", output)
     else:
+        check_replaceable(output, "make it writable first (chmod u+w), or repair a copy of it")
         repair.tell()
     return repair
 
@@ -309,9 +326,7 @@ def _judge_features(repair: Repair, remains: Remains) -> None:
         if layout.features is not None or remains.has(SDF):
             repair.features = added_features(repair.output, remains, plan, layout, repair.proof)
         return
-    as_generated = replace(plan.layout, features=plan.layout.features)
-    facts = feature_facts(plan.features, [], np.zeros(1))
-    if layout != as_generated or remains.listed.get(SDF) != group_digest(plan.layout, facts, SDF):
+    if layout != plan.layout or proven_choice(remains, plan.layout, [plan.features]) is None:
         repair.proof.lose_all(
             "its features are not those that this plan measures, or cannot be told from them"
         )
@@ -324,12 +339,16 @@ def _judge_features(repair: Repair, remains: Remains) -> None:
 
 def _judge_environment(repair: Repair, remains: Remains) -> None:
     """Read where the rows were computed; rows of an unknown place are not kept unless that is asked for."""
+    proven = remains.is_proven("metadata")
     try:
         provenance = json.loads(remains.attributes("metadata").get("provenance", ""))
-        repair.environment = _joined(provenance["environments"])
-        repair.timings = {str(stage): float(seconds) for stage, seconds in provenance["timings"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        repair.environment = dict.fromkeys(("device", "device_model", "instruction_set", "torch"), "unknown")
+        known = environments_of(provenance["environments"])
+        if not proven and not environments_are_here(known, repair.plan):
+            raise ValueError("nothing proves the environments")
+        repair.timings = timings_of(provenance["timings"]) if proven else {}
+        repair.environment = _joined(known)
+    except MALFORMED:
+        repair.environment = dict.fromkeys(sorted(ENVIRONMENT), "unknown")
         if repair.kept and not repair.allow_mixed:
             repair.proof.lose_all(
                 "the file does not say any more where its samples were computed (--allow-mixed keeps those "
@@ -338,8 +357,5 @@ def _judge_environment(repair: Repair, remains: Remains) -> None:
 
 
 def _joined(environments: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    known = [dict(one) for one in environments]
-    keys = sorted(set().union(*known))
-    if not keys:
-        raise ValueError("no environment")
-    return {str(key): " and ".join(sorted({str(one.get(key)) for one in known})) for key in keys}
+    known = list(environments)
+    return {key: " and ".join(sorted({one[key] for one in known})) for key in sorted(ENVIRONMENT)}

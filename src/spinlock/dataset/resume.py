@@ -2,12 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
+from spinlock.dataset.feature_work import clear_finished_repair, repair_parts
 from spinlock.dataset.provenance import merged_environments, refuse_mixing
-from spinlock.execution.run_directory import RunDirectory
-from spinlock.storage import Receipt
+from spinlock.errors import StorageError
+from spinlock.execution.plan import Plan
+from spinlock.execution.run_directory import RunDirectory, remove_finished_work, run_directory_path
+from spinlock.storage import Receipt, verify
 
 logger = logging.getLogger("spinlock")
 
@@ -32,3 +36,23 @@ def work_left(
     if done:
         logger.info("going on: %d of %d samples were done before", done, plan.total_samples)
     return scan.valid, missing
+
+
+def remove_work_of_complete(output: Path, plan: Plan) -> None:
+    """Remove what a run or a repair left that was killed after its dataset was complete.
+
+    Raises
+    ------
+    StorageError
+        Where the dataset is damaged: the work is then that of a repair, and stays.
+    """
+    if not run_directory_path(output).is_dir() and not repair_parts(output):
+        return
+    damage = verify(output)
+    if damage:
+        raise StorageError(
+            f"{output} is damaged ({damage[0]}), and work stands beside it: a repair was interrupted, or is "
+            "under way. Go on with it by --repair; nothing was changed"
+        )
+    remove_finished_work(output, plan)
+    clear_finished_repair(output)

@@ -1,5 +1,6 @@
 """What a dataset says of itself beside its arrays: looked at before anything is built on it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from spinlock.errors import SpinlockError, StorageError
 from spinlock.storage import DatasetFile
 
 TEXTS = ("creation_date", "plan_digest", "spinlock_version", "version")
+
+ENVIRONMENT = {"device", "device_model", "instruction_set", "torch"}
+"""What every statement about where numbers were computed names, as `numerical_environment` does."""
 
 RATIOS = ("discrepancy_ratio", "correlation_ratio", "imbalance_ratio")
 
@@ -23,11 +27,8 @@ def check_statements(file: DatasetFile) -> None:
             if not isinstance(file.attributes.get(name), str):
                 raise TypeError(f"its {name} is no text")
         provenance = file.stated("provenance")
-        environments, timings = provenance["environments"], provenance["timings"]
-        if not isinstance(environments, list) or not environments or not all(map(_is_of_texts, environments)):
-            raise ValueError("its provenance names no environments")
-        if not isinstance(timings, dict) or not all(map(_is_number, timings.values())):
-            raise ValueError("its provenance has timings that are no numbers")
+        environments_of(provenance["environments"])
+        timings_of(provenance["timings"])
         metrics = file.stated("sampling_metrics")
         if not isinstance(metrics["verdict"], str):
             raise TypeError("its sampling_metrics have no verdict")
@@ -37,8 +38,27 @@ def check_statements(file: DatasetFile) -> None:
             raise ValueError("its config has no simulation.num_timesteps")
 
 
-def _is_of_texts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(item, str) for item in value.values())
+def environments_of(value: Any) -> list[dict[str, str]]:
+    """Return the environments of a stored statement; `ValueError` unless each has its keys, with texts."""
+    if not isinstance(value, list) or not value or not all(map(_is_environment, value)):
+        raise ValueError("it names no environments")
+    return [dict(one) for one in value]
+
+
+def timings_of(value: Any) -> dict[str, float]:
+    """Return the seconds of each stage of a stored statement; `ValueError` unless finite and >= 0."""
+    numbers = isinstance(value, dict) and all(map(_is_number, value.values()))
+    if not numbers or not all(math.isfinite(seconds) and seconds >= 0 for seconds in value.values()):
+        raise ValueError("it has timings that are no seconds")
+    return {stage: float(seconds) for stage, seconds in value.items()}
+
+
+def _is_environment(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == ENVIRONMENT and all(map(_is_text, value.values()))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """The features of one sample, from its frames and its operator."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ def measure_features(
     operator: nn.Module,
     frames: Tensor,
     choice: FeatureChoice,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> "SampleFeatures":
     """Return the features of a sample: a pure function of its frames and its draw.
 
@@ -33,18 +35,30 @@ def measure_features(
         All frames, float32 [M, T, C, H, W], as the rollout gave them.
     choice
         The categories to measure; the columns of the others are NaN.
+    checkpoint
+        Called before each realization; raise in it to give the sample up.
     """
     from spinlock.features.extraction import extract_sample
 
     probes = _probes(plan, draw, operator, frames) if NEEDS_OPERATOR in choice.categories else None
-    return extract_sample(frames, probes, plan.seed, draw.index, categories=choice.categories)
+
+    def in_turn(work: Callable[[int], Any], items: Iterable[int]) -> Iterator[Any]:
+        for item in items:
+            checkpoint()
+            yield work(item)
+
+    return extract_sample(frames, probes, plan.seed, draw.index, categories=choice.categories, spread=in_turn)
 
 
-def feature_row(plan: Plan, sample: Sampled) -> tuple[dict[str, Any], float]:
+def feature_row(
+    plan: Plan, sample: Sampled, checkpoint: Callable[[], None] = lambda: None
+) -> tuple[dict[str, Any], float]:
     """Return the entries of a sample just simulated in the feature tables, and the seconds they took."""
     assert plan.features is not None
     assert plan.layout.features is not None
-    features = measure_features(plan, sample.draw, sample.operator, sample.rollout.frames, plan.features)
+    features = measure_features(
+        plan, sample.draw, sample.operator, sample.rollout.frames, plan.features, checkpoint
+    )
     return feature_entries(plan.layout.features, features), features.seconds
 
 

@@ -184,7 +184,7 @@ class _Shard:
         entries = None
         if self.plan.features is not None:
             with clock.stage("features"):
-                entries, spent = feature_row(self.plan, sample)
+                entries, spent = feature_row(self.plan, sample, self.signals.check)
             clock.move("features", sample.rollout.frames.nbytes, self.plan.feature_bytes)
             self.extraction[sample.draw.index] = spent
 

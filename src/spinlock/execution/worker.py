@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spinlock.storage import Receipt
 
 BEAT_SECONDS = 0.2
-"""While a rollout goes on, the driver is told so at most so often."""
+"""While a rollout or a measurement goes on, the driver is told so at most so often."""
 
 HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Signals a worker is started with blocked, so that none arrives before it knows what to do."""
@@ -87,7 +87,7 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
     last = time.monotonic()
 
     def stopping() -> bool:
-        """Return whether to leave; asked at every step, so the driver hears that there was one."""
+        """Return whether to leave; asked at every step and realization, so the driver hears of it."""
         nonlocal last
         if time.monotonic() - last > BEAT_SECONDS:
             last = time.monotonic()

@@ -1,5 +1,6 @@
 """Finalize: the shards of a dataset joined into one file, chunk by chunk, without recompression."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ def finalize(
     attributes: Mapping[str, Any],
     checkpoint: Checkpoint = no_checkpoint,
     facts: FeatureFacts | None = None,
+    mode_of: Path | None = None,
 ) -> FinalFile:
     """Join shards into one dataset file at ``path``: it appears there complete, or not at all.
 
@@ -58,6 +60,8 @@ def finalize(
         ``check``, ``fsync``, ``rename``, ``fsync directory``); raise in it to abandon the file.
     facts
         What the file says about its features; given where the layout has features, and only there.
+    mode_of
+        A file whose permissions the new one gets.
 
     Raises
     ------
@@ -88,6 +92,8 @@ def finalize(
         with write_errors(path):
             require_sound(temporary, path)
             size = temporary.stat().st_size
+            if mode_of is not None:
+                shutil.copymode(mode_of, temporary)
     return FinalFile(path, size, digest)
 
 

@@ -8,7 +8,7 @@ prove it and themselves, if they give the digest that was sealed.
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -26,7 +26,7 @@ from spinlock.errors import StorageError
 from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.chunks import chunk_offset, row_windows
 from spinlock.storage.digest import OBJECTS, object_digest, value_hasher
-from spinlock.storage.feature_layout import FeatureFacts
+from spinlock.storage.feature_layout import SDF
 from spinlock.storage.object_facts import array_chunks, check_allocated, read_rows, row_blocks
 from spinlock.storage.opening import open_h5
 from spinlock.storage.raw_chunks import read_chunk
@@ -40,7 +40,7 @@ from spinlock.storage.schema import (
     field_arrays,
     row_tables,
 )
-from spinlock.storage.tree import array_dtype, create_memory_file, create_tree
+from spinlock.storage.tree import array_dtype, create_memory_file, create_tree, write_attribute
 from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, group, walk
 
 GRIDS = "metadata/grid_sizes"
@@ -145,6 +145,15 @@ class Remains:
         except (ValueError, RecursionError):
             return {}
         return stored if isinstance(stored, dict) else {}
+
+    def is_proven(self, path: str) -> bool:
+        """Return whether a group stands as it was sealed, all its attributes included."""
+        item = self._found.get(path)
+        with suppress(StorageError, *H5_ERRORS):
+            return isinstance(item, h5g.GroupID) and object_digest(self._file, path, item) == self.listed.get(
+                path
+            )
+        return False
 
     def close(self) -> None:
         """Close the file."""
@@ -273,11 +282,15 @@ def _hashers(layout: Layout) -> dict[str, Any]:
         }
 
 
-def group_digest(layout: Layout, facts: FeatureFacts, path: str) -> str:
-    """Return the digest that a group without values has in a file of that layout with these facts."""
+def feature_digests(layout: Layout, conventions: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the digest that ``/features/sdf`` has in a file of that layout with each of some conventions."""
     with create_memory_file() as file:
-        create_tree(file, replace(layout, samples=1), {}, facts)
-        return object_digest(file, path, group(file, path).id)
+        create_tree(file, replace(layout, samples=1), {})
+        target = group(file, SDF)
+        for stated in conventions:
+            for name, value in stated.items():
+                write_attribute(target, name, value)
+            yield object_digest(file, SDF, target.id)
 
 
 def _stored_chunks(array: h5d.DatasetID, spec: ArraySpec, row: int) -> NDArray[np.int64]:

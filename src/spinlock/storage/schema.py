@@ -120,8 +120,8 @@ class Layout:
 
     @property
     def tile(self) -> int:
-        """The side of a chunk: 64 where that divides every grid, else at most the smallest grid."""
-        return TILE if all(grid % TILE == 0 for grid in self.grids) else min(self.grids[0], TILE)
+        """The side of a chunk: 64, or the smallest grid where that is smaller."""
+        return min(self.grids[0], TILE)
 
     @property
     def storage_precision(self) -> Precision:
@@ -239,11 +239,6 @@ def balanced(count: int, unit_bytes: int) -> int:
     """Return how many of ``count`` equal units make one chunk: equal parts of at most `CHUNK_BYTES`."""
     parts = ceil(count / max(1, CHUNK_BYTES // unit_bytes))
     return ceil(count / parts)
-
-
-def tiles(layout: Layout, grid: int) -> int:
-    """Return how many tiles along one axis hold a part of a native grid of that size."""
-    return ceil(grid / layout.tile)
 
 
 def _fields(layout: Layout) -> list[ArraySpec]:

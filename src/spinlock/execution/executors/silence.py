@@ -1,7 +1,9 @@
 """How long a worker may say nothing before it counts as stuck, and how its silence is measured.
 
-A worker speaks when it is ready, at the steps of a rollout, and with every row. Silence is counted in polls
-of this process, not by the clock: time in which this process was stopped itself does not count.
+A worker speaks when it is ready, at the steps of a rollout, before it measures the features of a
+realization, and with every row; while it builds an operator, probes it, or encodes a row it says nothing.
+Silence is counted in polls of this process, not by the clock: time in which this process was stopped itself
+does not count.
 """
 
 import os
