@@ -171,6 +171,7 @@ def test_parts_of_another_choice_do_not_count(replayed, dataset, caplog):
     assert same_features(replayed, dataset)
 
 
+@pytest.mark.slow
 def test_an_extraction_killed_three_times_ends_with_the_same_bytes(replayed, dataset, tmp_path):
     before = dataset.read_bytes()
     for count in (1, 3, 4):

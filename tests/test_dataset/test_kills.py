@@ -20,6 +20,7 @@ def inline_config(tmp_path):
     return tiny.write_config(tmp_path / "c.yaml", tiny.EVERYTHING)
 
 
+@pytest.mark.slow
 def test_a_run_killed_three_times_ends_with_the_same_bytes(everything, tmp_path, process_config):
     output = tmp_path / "a.h5"
     words = ("--config", process_config, "--total-samples", 9)

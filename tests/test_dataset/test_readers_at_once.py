@@ -155,6 +155,7 @@ def test_a_reader_of_features_goes_on_with_the_old_ones(two, tmp_path):
         HDF5FeatureReader(output)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_readers_beside_a_forced_run_and_an_extraction_see_old_or_new(two, hashes, tmp_path):
     """Two processes open and read without end, while the commands replace the file; all get their turn."""

@@ -201,6 +201,7 @@ def test_processes_count_what_is_no_lack_of_memory_or_fails_alone(
     assert "is tried again" in warning
 
 
+@pytest.mark.slow
 def test_a_lack_of_memory_in_processes_is_quarantined_after_three_attempts(tmp_path, monkeypatch):
     hook = tmp_path / "hook"
     hook.mkdir()

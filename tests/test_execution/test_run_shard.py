@@ -86,7 +86,7 @@ def test_a_stack_of_one_that_does_not_fit_says_what_to_lower(plan, tmp_path, mon
     monkeypatch.setattr(shard, "simulate_stack", short)
     with (
         tiny.unchecked_shapes(),
-        pytest.raises(ShortOfMemoryError, match=r"sample 3 alone .*num_realizations"),
+        pytest.raises(ShortOfMemoryError, match=r"sample 3 needs more .*num_realizations"),
     ):
         run_shard(plan, 1, directory(tmp_path / "d"), CPU)
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spinlock.cli.printable import one_line
-
 HEADING = (
     "what became of the rollouts (stopped: rollouts that left the finite range; overflowed: those that\n"
     "float16 could not hold; each label: its share of the samples in the line)"
@@ -15,6 +13,8 @@ Line = list[str]
 
 def render_accounting(accounting: Mapping[str, Any]) -> str:
     """Return the counts of every group of samples, a line each, under the labels that occur."""
+    from spinlock.cli.printable import one_line
+
     totals: Mapping[str, int] = accounting["all"]["dynamics"]
     labels = sorted(totals, key=lambda label: (-totals[label], label))
     lines = [[one_line(cell) for cell in line] for line in _lines(accounting, labels)]

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from spinlock.cli.accounting import render_accounting
-from spinlock.cli.printable import one_line, printable
-
 Rows = Sequence[tuple[str, str]]
 
 
 def table(rows: Rows, indent: str = "  ") -> str:
     """Return two aligned columns."""
+    from spinlock.cli.printable import one_line
+
     cells = [(one_line(left), one_line(right)) for left, right in rows]
     width = max((len(left) for left, _ in cells), default=0)
     return "\n".join(f"{indent}{left:<{width}}  {right}".rstrip() for left, right in cells)
@@ -163,6 +162,8 @@ def render_plan(plan: Mapping[str, Any]) -> str:
 
 def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
     """Return what a dataset holds."""
+    from spinlock.cli.accounting import render_accounting
+    from spinlock.cli.printable import one_line
     from spinlock.storage import readable_size
 
     attributes, provenance = content["attributes"], content["provenance"]
@@ -223,6 +224,8 @@ def _flat(value: Any, key: str = "") -> Iterable[tuple[str, str]]:
 
 def render_validation(report: Mapping[str, Any]) -> str:
     """Return the verdict on a dataset."""
+    from spinlock.cli.printable import printable
+
     verdict = "valid" if report["valid"] else "INVALID"
     head = f"{report['path']}: {verdict} (checked: {', '.join(report['checked'])})"
     notes = [f"  note: {note}" for note in report["notes"]]
