@@ -6,14 +6,23 @@ if TYPE_CHECKING:
     from spinlock.dataset.extract import FeatureExtractionPipeline
     from spinlock.dataset.generate import DatasetGenerationPipeline
     from spinlock.dataset.open import Dataset, Sample, open_dataset
+    from spinlock.dataset.virtual import VirtualDataset
 
-__all__ = ["Dataset", "DatasetGenerationPipeline", "FeatureExtractionPipeline", "Sample", "open_dataset"]
+__all__ = [
+    "Dataset",
+    "DatasetGenerationPipeline",
+    "FeatureExtractionPipeline",
+    "Sample",
+    "VirtualDataset",
+    "open_dataset",
+]
 
 _HOMES = {
     "DatasetGenerationPipeline": "generate",
     "FeatureExtractionPipeline": "extract",
     "Dataset": "open",
     "Sample": "open",
+    "VirtualDataset": "virtual",
     "open_dataset": "open",
 }
 

@@ -172,9 +172,12 @@ class Dataset:
 
         copy_with_features(self._file, path, features, blocks, facts, checkpoint)
 
-    def array(self, path: str, index: int) -> np.ndarray:
-        """Return one row of fields by the array's path in the file, float32 on the native grid."""
-        return self._file.row(path, self._row(index))
+    def array(self, path: str, index: int, part: tuple[slice, ...] = ()) -> np.ndarray:
+        """Return one row of fields by the array's path in the file, float32 on the native grid.
+
+        ``part`` holds slices of the first axes (realizations, frames); only what they need is read.
+        """
+        return self._file.row(path, self._row(index), part=part)
 
     def table(self, path: str) -> np.ndarray:
         """Return a table by its path in the file, N rows; text as str."""

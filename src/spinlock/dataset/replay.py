@@ -19,7 +19,7 @@ from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_entries, feature_layout
 from spinlock.execution.features import measure_features
 from spinlock.execution.simulate import Sampled, simulate, stored_row
-from spinlock.storage import Row
+from spinlock.storage import Layout, Row
 from spinlock.storage.feature_layout import EXTRACTION_TIME
 
 INPUT_TOLERANCE = 1e-5
@@ -90,14 +90,15 @@ def row_fields(row: Row) -> dict[str, np.ndarray]:
     return fields if row.trajectories is None else {**fields, "outputs/trajectories": row.trajectories}
 
 
-def _as_stored(dataset: Dataset, fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    encode = dataset.layout.storage_precision.encode
+def as_stored(layout: Layout, fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return fields as a reader of the file would get them: rounded to the storage precision, float32."""
+    encode = layout.storage_precision.encode
     return {path: encode(values).astype(np.float32) for path, values in fields.items()}
 
 
 def field_faults(dataset: Dataset, index: int, fields: Mapping[str, np.ndarray]) -> Iterator[str]:
     """Yield those of a row's fields, made again, that are not, bit for bit, the stored ones."""
-    for path, made in _as_stored(dataset, fields).items():
+    for path, made in as_stored(dataset.layout, fields).items():
         stored = dataset.array(path, index)
         if not np.array_equal(stored.view(np.uint32), np.ascontiguousarray(made).view(np.uint32)):
             both = np.isfinite(stored) & np.isfinite(made)
@@ -117,7 +118,7 @@ def _close_faults(
     dataset: Dataset, index: int, sample: Sampled, row: Row, note: Callable[[str], None]
 ) -> Iterator[str]:
     bound = dataset.layout.storage_precision.relative_error
-    made = _as_stored(dataset, row_fields(row))
+    made = as_stored(dataset.layout, row_fields(row))
     stored = {path: dataset.array(path, index) for path in made}
     if not _close(stored["inputs/fields"], made["inputs/fields"], INPUT_TOLERANCE + 2 * bound):
         yield f"row {index}: inputs/fields differs by more than {INPUT_TOLERANCE:g} from what its draw makes"

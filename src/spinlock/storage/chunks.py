@@ -53,6 +53,22 @@ def row_windows(spec: ArraySpec, grid: int) -> Iterator[ChunkWindow]:
         yield ChunkWindow(position, row, inner)
 
 
+def window_within(window: ChunkWindow, part: tuple[slice, ...]) -> ChunkWindow | None:
+    """Return what a chunk holds of a part of the row, its place counted from there; None if nothing.
+
+    ``part`` has a slice with start and stop for each of the first axes of the row.
+    """
+    row, chunk = list(window.row), list(window.chunk)
+    for axis, wanted in enumerate(part):
+        start, stop = max(row[axis].start, wanted.start), min(row[axis].stop, wanted.stop)
+        if start >= stop:
+            return None
+        skipped = start - row[axis].start
+        chunk[axis] = slice(skipped, skipped + stop - start)
+        row[axis] = slice(start - wanted.start, stop - wanted.start)
+    return ChunkWindow(window.position, tuple(row), tuple(chunk))
+
+
 def chunk_offset(spec: ArraySpec, row: int, position: tuple[int, ...]) -> tuple[int, ...]:
     """Return the element at which a chunk of a row begins."""
     assert spec.chunks is not None

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.registry import unknown_name
-from spinlock.storage.chunks import ChunkWindow, chunk_offset, chunk_shape, row_shape, row_windows
+from spinlock.storage.chunks import (
+    ChunkWindow,
+    chunk_offset,
+    chunk_shape,
+    row_shape,
+    row_windows,
+    window_within,
+)
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.digest import read_digest
 from spinlock.storage.object_facts import BLOCK_BYTES
@@ -194,7 +201,9 @@ class DatasetFile:
             except H5_ERRORS as error:
                 raise refuse(self.path, error) from error
 
-    def row(self, path: str, index: int, size: int | None = None) -> NDArray[np.float32]:
+    def row(
+        self, path: str, index: int, size: int | None = None, part: tuple[slice, ...] = ()
+    ) -> NDArray[np.float32]:
         """Return one row of a field, float32 [..., size, size].
 
         Parameters
@@ -205,6 +214,8 @@ class DatasetFile:
             The row, 0 … N − 1.
         size
             The side of the result: by default the row's native grid; less crops, more pads with NaN.
+        part
+            Slices of the first axes (realizations, frames): only chunks that hold some of it are read.
 
         Raises
         ------
@@ -217,13 +228,17 @@ class DatasetFile:
                 f"row {index} is out of range: {self.path} holds rows 0 to {self.layout.samples - 1}"
             )
         grid = int(self._grids[index])
-        windows = list(row_windows(spec, grid))
+        shape = row_shape(spec, grid)
+        chosen = tuple(slice(*one.indices(length)) for one, length in zip(part, shape, strict=False))
+        cut = (window_within(window, chosen) for window in row_windows(spec, grid))
+        windows = [window for window in cut if window is not None]
+        shape = (*(max(0, one.stop - one.start) for one in chosen), *shape[len(chosen) :])
         with self.opened() as file:
             try:
                 raw = self._read_chunks(file, spec, index, windows)
             except (StorageError, *H5_ERRORS) as error:
                 raise self._damaged(spec.path, index, f"a chunk {error}") from error
-        values = np.empty(row_shape(spec, grid), np.float32)
+        values = np.empty(shape, np.float32)
         for window, data in zip(windows, raw, strict=True):
             try:
                 values[window.row] = self._decode(spec, data)[window.chunk]
@@ -231,7 +246,7 @@ class DatasetFile:
                 raise self._damaged(spec.path, index, str(error)) from error
         if size is None or size <= grid:
             return np.ascontiguousarray(values[..., :size, :size])
-        padded = np.full(row_shape(spec, size), np.nan, np.float32)
+        padded = np.full((*shape[:-2], size, size), np.nan, np.float32)
         padded[..., :grid, :grid] = values
         return padded
 

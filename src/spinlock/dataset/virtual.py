@@ -1,0 +1,143 @@
+"""A dataset that is never stored: each row is made when it is asked for, with the bits it has in a file."""
+
+import operator
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spinlock.config import config_from_stored, load_config
+from spinlock.config.model import Config
+from spinlock.dataset.open import Sample
+from spinlock.errors import UsageError
+from spinlock.execution.devices import prepare_process, resolve_device
+from spinlock.execution.plan import Draw, Plan, make_plan
+from spinlock.execution.simulate import build_operator, stored_row
+from spinlock.execution.stacks import sample_of
+from spinlock.keys import MAX_INDEX
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from spinlock.rollout import Rollout
+
+
+class VirtualDataset:
+    """The dataset of a configuration, computed row by row; nothing is written.
+
+    ``ds[i]`` takes one rollout, whatever i is: draws, weights, initial conditions and noise are found by
+    index. Its fields are those that `spinlock generate` stores, bit for bit in the same environment (features
+    apart, which rows do not hold). It pickles as its configuration.
+
+    Parameters
+    ----------
+    config
+        A configuration, or the path of one.
+    length
+        N, if it is not to be ``sampling.total_samples``: rows do not depend on how many there are.
+    device
+        Where to compute, as in the configuration.
+
+    Raises
+    ------
+    UsageError
+        For a length that is not positive, or longer than the random numbers' counter (2³²).
+
+    Examples
+    --------
+    >>> from spinlock.dataset import VirtualDataset
+    >>> ds = VirtualDataset("configs/experiments/test_100.yaml", length=2**32)
+    >>> ds[10**9].outputs.shape
+    (3, 3, 32, 32)
+    """
+
+    def __init__(
+        self, config: Config | str | Path, *, length: int | None = None, device: str = "cpu"
+    ) -> None:
+        self.config = config if isinstance(config, Config) else load_config(config)
+        self.device = device
+        self._length = self.config.sampling.total_samples if length is None else operator.index(length)
+        if not 1 <= self._length <= MAX_INDEX:
+            raise UsageError(f"length {self._length} is out of range: it must be in [1, {MAX_INDEX}]")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the configuration in plain values; the plan is made anew."""
+        return {"config": self.config.model_dump(mode="json"), "length": self._length, "device": self.device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up the configuration."""
+        self.config, self.device = config_from_stored(state["config"]), state["device"]
+        self._length = state["length"]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the configuration."""
+        prepare_process()
+        return make_plan(self.config)
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        """The frame numbers of the trajectories that rows hold; empty if the configuration stores none."""
+        return self.plan.timesteps
+
+    def __len__(self) -> int:
+        """Return N."""
+        return self._length
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Iterate over the rows in order."""
+        return (self[index] for index in range(len(self)))
+
+    def _row(self, index: int) -> int:
+        row = index + len(self) if index < 0 else index
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {index} is out of range: this dataset has {len(self)} rows")
+        return row
+
+    def draw(self, index: int) -> Draw:
+        """Return the recipe of a row: every parameter and the initial condition."""
+        return self.plan.draw(self._row(index))
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a row, made now; negative indices count from the end.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        """
+        from spinlock.dataset.replay import as_stored, row_fields
+
+        draw = self.draw(operator.index(index))
+        row = stored_row(self.plan, sample_of(self.plan, draw, resolve_device(self.device)))
+        fields = as_stored(self.plan.layout, row_fields(row))
+        return Sample(
+            index=draw.index,
+            inputs=fields["inputs/fields"],
+            outputs=fields["outputs/fields"],
+            trajectories=fields.get("outputs/trajectories"),
+            parameters={name: draw.values[name] for name in self.plan.space.names},
+            metadata={
+                path.removeprefix("metadata/"): value
+                for path, value in row.table.items()
+                if path.startswith("metadata/")
+            },
+        )
+
+    def operator(self, index: int, device: str = "cpu") -> "nn.Module":
+        """Return the operator of a row; ``operator(x)`` maps [B, C, g, g] to the same."""
+        return build_operator(self.plan, self.draw(index), resolve_device(device))
+
+    def rollout(
+        self, index: int, num_timesteps: int | None = None, num_realizations: int | None = None
+    ) -> "Rollout":
+        """Return the rollout of a row with all its frames, torch float32 [M, T + 1, C, g, g]."""
+        steps = self.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
+        return sample_of(
+            self.plan,
+            self.draw(index),
+            resolve_device(self.device),
+            keep=tuple(range(steps + 1)),
+            num_timesteps=steps,
+            num_realizations=num_realizations,
+        ).rollout

@@ -1,0 +1,9 @@
+"""Training on datasets with torch: items, windows, streams of batches; nothing depends on the workers."""
+
+from spinlock.torch.augmentation import Augmentation
+from spinlock.torch.iterable import SpinlockIterable
+from spinlock.torch.map_style import SpinlockDataset
+from spinlock.torch.order import Order
+from spinlock.torch.window import Window
+
+__all__ = ["Augmentation", "Order", "SpinlockDataset", "SpinlockIterable", "Window"]
