@@ -22,6 +22,7 @@ COMMANDS = (
     "visualize-dataset",
     "visualize-ic-types",
     "list",
+    "export",
 )
 
 DESCRIPTION = "Reproducible datasets of stochastic neural dynamical systems."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spinlock.dataset.feature_checks import feature_faults
+from spinlock.dataset.finite import finite_frames
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
 from spinlock.dataset.statements import understood
@@ -103,12 +104,9 @@ def sample_faults(dataset: Dataset) -> Iterator[str]:
     """Yield rows whose fields or features are not finite exactly where ``finite_steps`` says so."""
     simulation = dataset.config.simulation
     last = simulation.num_timesteps
-    overflow = dataset.metadata.get("overflow_steps")
     yield from feature_faults(dataset)
     for sample in dataset:
-        usable = dataset.metadata["finite_steps"][sample.index].astype(np.int64)
-        if overflow is not None:
-            usable = usable - overflow[sample.index]
+        usable = finite_frames(dataset.metadata, sample.index)
         if not np.isfinite(sample.inputs).all():
             yield f"row {sample.index}: inputs/fields has values that are not finite"
         yield from _frame_faults(sample.index, "outputs/fields", sample.outputs[:, None], usable, (last,))

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spinlock.dataset.finite import finite_frames
 from spinlock.dataset.open import Dataset
 from spinlock.errors import UsageError
 
@@ -33,9 +34,7 @@ class WindowIndex:
     def __init__(self, dataset: Dataset, rows: NDArray[np.int64], window: Window) -> None:
         self.rows, self.window = rows, window
         frames = np.asarray(dataset.timesteps)
-        usable = dataset.metadata["finite_steps"][rows].astype(np.int64)
-        if "overflow_steps" in dataset.metadata:
-            usable = usable - dataset.metadata["overflow_steps"][rows]
+        usable = finite_frames(dataset.metadata, rows)
         self.realizations = usable.shape[1]
         finite = np.searchsorted(frames, usable.ravel())
         self._counts = np.maximum(0, (finite - window.length) // window.stride + 1)

@@ -1,0 +1,1 @@
+"""Exports: a dataset in the layouts of other tools, one module each."""
