@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spinlock.dataset.open import Dataset
 from spinlock.errors import StorageError, UsageError
 from spinlock.registry import unknown_name
-from spinlock.storage import committed
+from spinlock.storage import commit_text
 
 FIELDS = ("inputs", "outputs", "trajectories")
 
@@ -118,8 +118,7 @@ def statistics(dataset: Dataset, what: str, rows: Iterable[int] | None = None) -
 def save_statistics(path: str | Path, computed: ChannelStatistics, dataset: Dataset) -> None:
     """Write statistics to a JSON file, with the digest of the dataset that they are of."""
     content = {"digest": dataset.digest, "statistics": asdict(computed)}
-    with committed(Path(path)) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    commit_text(Path(path), json.dumps(content, indent=1))
 
 
 def load_statistics(path: str | Path, dataset: Dataset) -> ChannelStatistics:
