@@ -6,6 +6,7 @@ import torch
 
 import tiny
 from spinlock.dataset import DatasetGenerationPipeline, open_dataset
+from spinlock.features import extract
 
 if not torch.set_flush_denormal(False):
     pytest.skip("this processor always computes with denormal numbers", allow_module_level=True)
@@ -82,6 +83,18 @@ def test_the_callers_mode_changes_nothing(decayed, tmp_path, flushing):
     with tiny.unchecked_shapes():
         DatasetGenerationPipeline(config).generate()
     assert tiny.differing(decayed, tmp_path / "a.h5") == []
+
+
+def test_the_callers_mode_changes_no_feature(flushing):
+    """The energy of faint fields is a denormal number in float32."""
+    frames = 1e-20 * torch.randn(1, 2, 20, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    with_mode = extract(frames)
+    torch.set_flush_denormal(False)
+    without = extract(frames)
+    for name in ("per_timestep", "per_trajectory", "aggregated"):
+        first, second = np.asarray(getattr(with_mode, name)), np.asarray(getattr(without, name))
+        assert first.tobytes() == second.tobytes(), name
+        assert not denormal(first).any()
 
 
 def test_a_decayed_sample_leaves_the_others_as_they_are_alone(decayed):

@@ -143,12 +143,15 @@ def extract_sample(
     rows = list(spread(of_realization, range(len(frames))))
     with pinned_arithmetic(), torch.inference_mode():
         probed = operator_features(operator, frames[0, 0], seed, index, chosen)
-    trajectories = np.stack([row[1] for row in rows])
-    summary = summarized(trajectories).ravel()
+        trajectories = np.stack([row[1] for row in rows])
+        summary = summarized(trajectories).ravel()
+        averages = averaged([row[0] for row in rows]).astype(np.float32)
+        aggregated = np.concatenate([summary, probed]).astype(np.float32)
+        trajectories = trajectories.astype(np.float32)
     return SampleFeatures(
-        averaged([row[0] for row in rows]).astype(np.float32),
-        trajectories.astype(np.float32),
-        np.concatenate([summary, probed]).astype(np.float32),
+        averages,
+        trajectories,
+        aggregated,
         finite,
         (np.arange(frames.shape[1])[:, None] < finite).sum(axis=1).astype(np.uint16),
         time.perf_counter() - start,
