@@ -15,8 +15,8 @@ from spinlock.storage.chunks import chunks_in_row
 from spinlock.storage.digest import digest_faults
 from spinlock.storage.heaps import heaps_are_sound
 from spinlock.storage.object_facts import array_chunks, check_allocated
-from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, arrays, dimension_sizes, field_arrays
-from spinlock.storage.tree import HEAPS, array_dtype, array_filters
+from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, dimension_sizes, field_arrays
+from spinlock.storage.tree import HEAPS, array_dtype, array_filters, arrays_of
 from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, dataset, error_text, group, walk
 
 REMEDY = (
@@ -79,8 +79,10 @@ def require_sound_heaps(file: h5py.File) -> None:
         raise StorageError("the names and references of its dimensions are damaged")
 
 
-def sound_layout(file: h5py.File) -> Layout:
+def sound_layout(file: h5py.File, *, with_fields: bool = True) -> Layout:
     """Return the layout of a file whose objects, structure, digest and number of chunks are right.
+
+    ``with_fields`` says whether the fields stand in it.
 
     Raises
     ------
@@ -90,17 +92,21 @@ def sound_layout(file: h5py.File) -> Layout:
     found = dict(walk(file))
     layout = read_layout(file)
     for path, what in chain(
-        structure_faults(file, layout), digest_faults(file, found, {}).items(), count_faults(file, layout)
+        structure_faults(file, layout, with_fields=with_fields),
+        digest_faults(file, found, {}).items(),
+        count_faults(file, layout, with_fields=with_fields),
     ):
         raise StorageError(f"{path} {what}")
     return layout
 
 
-def structure_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
+def structure_faults(
+    file: h5py.File, layout: Layout, *, with_fields: bool = True
+) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for each array that is not as the layout declares it."""
     checks: dict[str, Callable[[], None]] = {
         name: partial(_check_axis, file, name, size) for name, size in dimension_sizes(layout).items()
-    } | {spec.path: partial(_check_array, file, layout, spec) for spec in arrays(layout)}
+    } | {spec.path: partial(_check_array, file, layout, spec) for spec in arrays_of(layout, with_fields)}
     for path, check in checks.items():
         try:
             check()
@@ -137,14 +143,16 @@ def grid_faults(grids: NDArray[np.int32], layout: Layout) -> Iterator[tuple[int,
         yield int(row), f"holds {grids[row]}, none of the grids {list(layout.grids)}"
 
 
-def count_faults(file: h5py.File, layout: Layout) -> Iterator[tuple[str, str]]:
+def count_faults(
+    file: h5py.File, layout: Layout, *, with_fields: bool = True
+) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for each field that does not store as many chunks as its rows' grids need."""
     grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
     for row, what in grid_faults(grids, layout):
         yield "metadata/grid_sizes", f"row {row} {what}"
         return
     sizes, counts = np.unique(grids, return_counts=True)
-    for spec in field_arrays(layout):
+    for spec in field_arrays(layout) if with_fields else ():
         needed = sum(int(n) * chunks_in_row(spec, int(g)) for g, n in zip(sizes, counts, strict=True))
         try:
             stored = array_id(file, spec.path).get_num_chunks()

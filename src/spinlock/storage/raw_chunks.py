@@ -1,6 +1,7 @@
 """Stored chunks as they are: compressed bytes, read past HDF5's filters and compared with their checksums."""
 
 import zlib
+from collections.abc import Callable, Iterable
 from math import prod
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
+from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.object_facts import array_chunks, read_rows
 from spinlock.storage.schema import ArraySpec, checksum_path
 from spinlock.storage.walk import H5_ERRORS, array_id
@@ -56,6 +58,43 @@ def read_sound_chunk(array: h5d.DatasetID, offset: Offset, crc: int) -> bytes:
         raise StorageError("is missing")
     if zlib.crc32(raw) != crc:
         raise StorageError("does not have its checksum")
+    return raw
+
+
+def checked_chunks(
+    array: h5d.DatasetID,
+    spec: ArraySpec,
+    row: int,
+    positions: Iterable[tuple[int, ...]],
+    crcs: Callable[[], NDArray[np.int64]],
+    checked: NDArray[np.bool_],
+) -> list[bytes]:
+    """Return raw chunks of a row, each compared with its CRC-32 the first time.
+
+    Parameters
+    ----------
+    row
+        The row of ``array``.
+    crcs
+        Gives the checksums of the row by position.
+    checked
+        By position, which were compared before; marked here.
+
+    Raises
+    ------
+    StorageError
+        Where a chunk is missing or does not have its checksum.
+    """
+    known: NDArray[np.int64] | None = None
+    raw = []
+    for position in positions:
+        offset = chunk_offset(spec, row, position)
+        if checked[position]:
+            raw.append(array.read_direct_chunk(offset)[1])
+            continue
+        known = crcs() if known is None else known
+        raw.append(read_sound_chunk(array, offset, int(known[position])))
+        checked[position] = True
     return raw
 
 

@@ -82,14 +82,19 @@ def _creation() -> Any:
 
 
 def create_tree(
-    file: h5py.File, layout: Layout, attributes: Mapping[str, Any], facts: FeatureFacts | None = None
+    file: h5py.File,
+    layout: Layout,
+    attributes: Mapping[str, Any],
+    facts: FeatureFacts | None = None,
+    *,
+    with_fields: bool = True,
 ) -> None:
-    """Create every array of the schema, empty, with its dimensions.
+    """Create every array of the schema, empty, with its dimensions; the fields only ``with_fields``.
 
     ``attributes`` go to ``/metadata``, the ``facts`` about features to their groups.
     """
     scales = {name: _create_scale(file, name, size) for name, size in dimension_sizes(layout).items()}
-    for spec in arrays(layout):
+    for spec in arrays_of(layout, with_fields):
         array = _create_array(file, layout, spec)
         for axis, dim in enumerate(spec.dims):
             h5ds.set_label(array.id, axis, dim.encode())
@@ -102,6 +107,11 @@ def create_tree(
         write_attribute(metadata, name, value)
     _describe_features(file, layout, facts)
     write_attribute(group(file, CHECKSUMS), HEAPS, _heap_checksums(file))
+
+
+def arrays_of(layout: Layout, with_fields: bool) -> list[ArraySpec]:
+    """Return the arrays of a file with that layout, which may be without its fields."""
+    return [spec for spec in arrays(layout) if with_fields or spec.kind != "field"]
 
 
 def _heap_checksums(file: h5py.File) -> str:
