@@ -223,6 +223,11 @@ class Features(Section):
 class Storage(Section):
     """How the arrays are stored."""
 
+    backend: Literal["auto", "hdf5", "spin", "zarr"] = affecting(
+        "execution",
+        default="auto",
+        description="One HDF5 file, a .spin directory of shards, or a Zarr store; auto: as output_path ends.",
+    )
     compression: Literal["zstd", "gzip", "lz4", "none"] = affecting(
         "layout", default="zstd", description="Codec."
     )
@@ -240,7 +245,10 @@ class Storage(Section):
 class Dataset(Section):
     """Where the dataset goes, and how."""
 
-    output_path: OutputPath = affecting("execution", description="The file to make, ending in .h5.")
+    output_path: OutputPath = affecting(
+        "execution",
+        description="What to make: a file ending in .h5, a .spin directory, a .zarr store or its URL.",
+    )
     storage: Storage = affecting("layout", default=Storage(), description="How the arrays are stored.")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from spinlock.operators import families
 from spinlock.registry import Option, near_miss
 from spinlock.sampling import Parameter
 from spinlock.storage.codecs import find_codec
+from spinlock.storage.locations import SUFFIXES, form_to_make
 
 LARGEST_SPACE = 127
 """Parameters; one more Sobol dimension picks the initial condition."""
@@ -45,8 +47,28 @@ def semantic_faults(values: Any) -> list[Fault]:
     if isinstance(generation, Mapping):
         grids = _grid_sizes(written, known["grid_size"], faulty)
         faults += _initial_condition_faults(generation, grids)
-    storage = _section(_section(values, "dataset"), "storage")
-    return faults + list(_storage_faults(storage, _num_timesteps(values)))
+    dataset = _section(values, "dataset")
+    storage = _section(dataset, "storage")
+    return [
+        *faults,
+        *_backend_faults(dataset.get("output_path"), storage.get("backend", "auto")),
+        *_storage_faults(storage, _num_timesteps(values)),
+    ]
+
+
+def _backend_faults(path: Any, backend: Any) -> Iterator[Fault]:
+    """Yield the fault of an output path that does not go with the backend, or cannot be written to."""
+    location = ("dataset", "output_path")
+    if not isinstance(path, str) or not path.endswith(tuple(SUFFIXES)):
+        return  # the model tells
+    form = form_to_make(PurePath(path))
+    if backend in SUFFIXES.values() and backend != form:
+        ends = " or ".join(suffix for suffix, made in SUFFIXES.items() if made == backend)
+        yield Fault(
+            location, f"{path!r} does not go with dataset.storage.backend: {backend}; end it in {ends}"
+        )
+    elif "://" in path and form != "zarr":
+        yield Fault(location, f"{path!r} is a URL: only a Zarr store can stand there; end it in .zarr")
 
 
 def _section(values: Any, key: str) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from spinlock.config.allowed import shown
 from spinlock.config.yaml_source import UNSTORABLE
 from spinlock.features.catalogue import SDF_VERSION, Category
 from spinlock.registry import near_miss
+from spinlock.storage.locations import SUFFIXES
 
 CATEGORIES: tuple[str, ...] = get_args(Category)
 """The categories of features, in their order."""
@@ -72,11 +73,13 @@ def _check_storage_precision(value: Any) -> Any:
 
 
 def _check_output_path(value: Any) -> Any:
-    if isinstance(value, str) and value.endswith((".h5", ".hdf5")):
+    if isinstance(value, str) and value.endswith(tuple(SUFFIXES)):
         if UNSTORABLE.search(value):
             raise ValueError(f"{value!a} is not allowed: it must be a path in UTF-8")
         return value
-    raise _refusal(value, "the path of a file that ends in .h5 or .hdf5")
+    raise _refusal(
+        value, "the path of a file that ends in .h5 or .hdf5, of a .spin directory, or a .zarr store or URL"
+    )
 
 
 def _check_categories(value: Any) -> Any:
@@ -111,7 +114,7 @@ _CATEGORIES = {
         {"type": "array", "items": {"enum": list(CATEGORIES)}, "minItems": 1, "uniqueItems": True},
     ]
 }
-_OUTPUT_PATH = {"type": "string", "pattern": r"\.(h5|hdf5)$"}
+_OUTPUT_PATH = {"type": "string", "pattern": r"\.(h5|hdf5|spin|zarr)$"}
 
 Workers = Annotated[
     int | Literal["auto"],

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spinlock.dataset.extract import FeatureExtractionPipeline
     from spinlock.dataset.generate import DatasetGenerationPipeline
-    from spinlock.dataset.open import Dataset, Sample, open_dataset
+    from spinlock.dataset.open import Dataset, open_dataset
+    from spinlock.dataset.sample import Sample
     from spinlock.dataset.virtual import VirtualDataset
 
 __all__ = [
@@ -21,7 +22,7 @@ _HOMES = {
     "DatasetGenerationPipeline": "generate",
     "FeatureExtractionPipeline": "extract",
     "Dataset": "open",
-    "Sample": "open",
+    "Sample": "sample",
     "VirtualDataset": "virtual",
     "open_dataset": "open",
 }

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinlock.storage import DatasetFile
+from spinlock.storage import StoredDataset
 
 GROUPINGS = ("ic_types", "rollout_policies", "grid_sizes", "noise_regimes")
 """Columns of metadata that samples are grouped by."""
@@ -22,7 +22,7 @@ MOST_GROUPS = 64
 Group = dict[str, Any]
 
 
-def account(file: DatasetFile, num_timesteps: int) -> dict[str, Any]:
+def account(file: StoredDataset, num_timesteps: int) -> dict[str, Any]:
     """Return what became of all rollouts, and of those of every type, policy and parameter range.
 
     Every sample is in exactly one group of each grouping, and has exactly one dynamics label, so the counts
@@ -53,7 +53,7 @@ def account(file: DatasetFile, num_timesteps: int) -> dict[str, Any]:
 class _Count:
     """Counts what became of the samples of each group."""
 
-    def __init__(self, file: DatasetFile, num_timesteps: int) -> None:
+    def __init__(self, file: StoredDataset, num_timesteps: int) -> None:
         finite = file.table("metadata/finite_steps")
         self._realizations = finite.shape[1]
         self._stopped = (finite <= num_timesteps).sum(axis=1)

@@ -22,7 +22,7 @@ from spinlock.errors import SpinlockError, UsageError
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
 from spinlock.execution.plan import Plan
-from spinlock.storage import finalize
+from spinlock.storage import FinalFile, finalize
 from spinlock.storage.atomic import no_checkpoint
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FEATURES, FINITE_STEPS, SDF, FeatureLayout
 from spinlock.storage.feature_parts import FeatureParts
@@ -115,7 +115,7 @@ def finalize_with_features(
     given: Sequence[Any],
     facts: Mapping[str, Any],
     progress: Progress,
-) -> None:
+) -> FinalFile:
     """Join the shards, and put the kept features, and those of rows made again, beside them in one step.
 
     Parameters
@@ -144,11 +144,12 @@ def finalize_with_features(
                 source = _source(added, dataset, whole=bool(rows[: added.limit].all()))
             except SpinlockError as error:
                 miss_features(output, error)
-                finalize(*given, **facts)
+                final = finalize(*given, **facts)
             else:
                 measured = FeatureRows(dataset, source, added.choice, added.layout, added.limit)
-                _join(added, rows, layout, measured, parts, progress)
+                final = _join(added, rows, layout, measured, parts, progress)
         work.clear()
+    return final
 
 
 def _source(added: AddedFeatures, dataset: Dataset, *, whole: bool) -> FrameSource:
@@ -166,7 +167,7 @@ def _join(
     rows: FeatureRows,
     parts: FeatureParts,
     progress: Progress,
-) -> None:
+) -> FinalFile:
     done = np.zeros(added.limit, bool)
     for part in parts.sound():
         done[part.lo : part.hi] = True
@@ -175,7 +176,9 @@ def _join(
             parts.commit(lo, tables, added.seconds[lo : lo + len(tables[FINITE_STEPS])])
     rows.compute(parts, BLOCK_ROWS, progress)
     facts = feature_facts(added.choice, added.environments, rows.seconds(parts))
-    rows.dataset.copy_with_features(added.output, added.layout, rows.blocks(parts), facts, no_checkpoint)
+    return rows.dataset.copy_with_features(
+        added.output, added.layout, rows.blocks(parts), facts, no_checkpoint
+    )
 
 
 def _kept_blocks(

@@ -10,7 +10,7 @@ import numpy as np
 from spinlock.dataset.accounting import account
 from spinlock.dataset.open import complete_file
 from spinlock.dataset.statements import understood
-from spinlock.storage import DatasetFile
+from spinlock.storage import StoredDataset
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FEATURES, SDF
 
 DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noise_regimes", "dynamics")
@@ -25,7 +25,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         }
         return {
             "path": str(path),
-            "bytes": Path(path).stat().st_size,
+            "bytes": file.stored_bytes,
             "samples": file.layout.samples,
             "realizations": file.layout.realizations,
             "channels": file.layout.channels,
@@ -47,7 +47,7 @@ def _counts(column: np.ndarray) -> dict[str, int]:
     return {str(value): count for value, count in Counter(column.tolist()).most_common()}
 
 
-def _rollouts(file: DatasetFile, config: dict[str, Any]) -> dict[str, Any]:
+def _rollouts(file: StoredDataset, config: dict[str, Any]) -> dict[str, Any]:
     frames = config["simulation"]["num_timesteps"] + 1
     finite = file.table("metadata/finite_steps")
     exponents = file.table("metadata/lyapunov")
@@ -60,7 +60,7 @@ def _rollouts(file: DatasetFile, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _features(file: DatasetFile) -> dict[str, Any] | None:
+def _features(file: StoredDataset) -> dict[str, Any] | None:
     layout = file.layout.features
     if layout is None:
         return None

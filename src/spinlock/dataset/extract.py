@@ -28,10 +28,11 @@ from spinlock.errors import InterruptedRunError, SpinlockError, StorageError, Us
 from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
-from spinlock.storage import DatasetFile, require_space
+from spinlock.storage import open_stored, require_space
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.features import HDF5FeatureReader
+from spinlock.storage.locations import form_for
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class FeatureExtractionPipeline:
             section = self.features or dataset.config.features
             choice = FeatureChoice.of(validated_features(section, self._asked))
             asked = {**asdict(choice), "max_samples": self.max_samples}
-            check_name(self.output, "--output")
+            check_name(self.output, "--output", form_for(self.path, self.output))
             work = FeatureWork(self.output)
             cleared = work.is_cleared and not self.overwrite and self._has_features(dataset, choice)
             if cleared or work.is_finished(self._digest_at_output(), asked):
@@ -179,7 +180,7 @@ class FeatureExtractionPipeline:
 
     def _digest_at_output(self) -> str:
         try:
-            with DatasetFile(self.output) as file:
+            with open_stored(self.output) as file:
                 return file.digest
         except StorageError:
             return ""
@@ -213,7 +214,7 @@ class FeatureExtractionPipeline:
 
     def _require_space(self, dataset: Dataset, layout: FeatureLayout) -> None:
         features = len(dataset) * layout.row_bytes(dataset.layout.realizations)
-        require_space(self.output, int(SLACK * (self.path.stat().st_size + 2 * features)))
+        require_space(self.output, int(SLACK * (dataset.stored_bytes + 2 * features)))
 
     def _join(self, rows: FeatureRows, parts: FeatureParts, sealed: Callable[[str], None]) -> None:
         """Write the dataset with its features, and put it in its place in one step."""
@@ -238,7 +239,7 @@ def summarise_features(path: Path, origin: str = "", seconds: float | None = Non
         times = reader.extraction_time
         return ExtractionSummary(
             path=str(path),
-            bytes=path.stat().st_size,
+            bytes=reader.stored_bytes,
             samples=len(times),
             extracted=int(np.isfinite(times).sum()),
             version=reader.version,

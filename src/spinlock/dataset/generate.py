@@ -120,9 +120,9 @@ class DatasetGenerationPipeline:
             attributes = file_attributes(plan, sampling, receipts, executor, workers)
             shards = [receipt.shard_file(run.path) for receipt in receipts]
             join = finalize if repair is None else repair.finalize
-            join(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
+            final = join(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
             run.remove()
-        profile = profiler.profile(receipts, before, output, executor, workers)
+        profile = profiler.profile(receipts, before, final.size, executor, workers)
         return summarise(output, profile, sum(one.hi - one.lo for one in receipts if one.shard not in before))
 
     def _compute(

@@ -3,7 +3,6 @@
 import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spinlock import __version__
+from spinlock.dataset.sample import Sample, plain
 from spinlock.dataset.statements import check_statements
 from spinlock.errors import StorageError
-from spinlock.storage import DatasetFile, Layout
+from spinlock.storage import Layout, StoredDataset, open_stored, with_features
 
 if TYPE_CHECKING:
     import torch
@@ -25,43 +25,15 @@ if TYPE_CHECKING:
     from spinlock.dataset.animation import Animation
     from spinlock.execution.plan import Draw, Plan
     from spinlock.rollout import Rollout
+    from spinlock.storage import FinalFile
     from spinlock.storage.atomic import Checkpoint
     from spinlock.storage.feature_copy import Block
     from spinlock.storage.feature_layout import FeatureFacts, FeatureLayout
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One row of a dataset, on its native grid g.
-
-    Attributes
-    ----------
-    index
-        The row, which is the draw.
-    inputs
-        Frame 0, float32 [C, g, g].
-    outputs
-        The final frames, float32 [M, C, g, g]; NaN where a realization diverged.
-    trajectories
-        The stored frames, float32 [M, F, C, g, g], or None where none are stored; their numbers are the
-        dataset's ``timesteps``.
-    parameters
-        The sampled parameters, decoded.
-    metadata
-        Initial condition, policy, dynamics and the other tables of ``/metadata``, by name.
-    """
-
-    index: int
-    inputs: np.ndarray
-    outputs: np.ndarray
-    trajectories: np.ndarray | None
-    parameters: Mapping[str, Any]
-    metadata: Mapping[str, Any]
-
-
-def complete_file(path: str | Path) -> DatasetFile:
-    """Open a dataset file, or raise `StorageError` where it is only a shard of one."""
-    file = DatasetFile(path)
+def complete_file(path: str | Path) -> StoredDataset:
+    """Open a dataset, or raise `StorageError` where it is only a shard of one."""
+    file = open_stored(path)
     try:
         _refuse_shard(file)
         check_statements(file)
@@ -71,7 +43,7 @@ def complete_file(path: str | Path) -> DatasetFile:
     return file
 
 
-def _refuse_shard(file: DatasetFile) -> None:
+def _refuse_shard(file: StoredDataset) -> None:
     if not file.config:
         raise StorageError(
             f"{file.path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
@@ -94,7 +66,7 @@ class Dataset:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Where it stands."""
         return self._file.path
 
     def __len__(self) -> int:
@@ -123,7 +95,7 @@ class Dataset:
             outputs=self._file.row("outputs/fields", row),
             trajectories=self._file.row(stored, row) if stored else None,
             parameters={name: column[row].item() for name, column in self.parameters.items()},
-            metadata={name: _plain(column[row]) for name, column in self.metadata.items()},
+            metadata={name: plain(column[row]) for name, column in self.metadata.items()},
         )
 
     def _row(self, index: int) -> int:
@@ -148,6 +120,11 @@ class Dataset:
         return self._file.digest
 
     @property
+    def stored_bytes(self) -> int:
+        """The size of all its files."""
+        return self._file.stored_bytes
+
+    @property
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened."""
         return self._file.is_current
@@ -166,11 +143,9 @@ class Dataset:
         blocks: "Iterable[Block]",
         facts: "FeatureFacts",
         checkpoint: "Checkpoint",
-    ) -> None:
-        """Write the dataset with these features to a path, as `spinlock.storage.feature_copy` does."""
-        from spinlock.storage.feature_copy import copy_with_features
-
-        copy_with_features(self._file, path, features, blocks, facts, checkpoint)
+    ) -> "FinalFile":
+        """Write the dataset with these features to a path, as `spinlock.storage.with_features` does."""
+        return with_features(self._file, path, features, blocks, facts, checkpoint)
 
     def array(self, path: str, index: int, part: tuple[slice, ...] = ()) -> np.ndarray:
         """Return one row of fields by the array's path in the file, float32 on the native grid.
@@ -383,10 +358,6 @@ class Dataset:
     ) -> None:
         """Close the file."""
         self.close()
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def open_dataset(path: str | Path) -> Dataset:

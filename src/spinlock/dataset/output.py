@@ -7,8 +7,9 @@ from spinlock.errors import StorageError, UsageError
 from spinlock.execution.estimate import estimate
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import run_directory_path
-from spinlock.storage import DatasetFile, read_receipts, require_space
+from spinlock.storage import Url, form_to_make, location, open_stored, read_receipts, require_space
 from spinlock.storage.feature_layout import FeatureLayout
+from spinlock.storage.locations import Form
 
 SLACK = 1.02
 """Stored data that does not compress is a little larger than the data."""
@@ -19,15 +20,18 @@ LONGEST_NAME = 255 - len(".tmp-") - 32
 
 
 def resolved_output(path: str) -> Path:
-    """Return where a dataset will stand: ``~`` is the home folder, and a link stands for what it leads to.
+    """Return where a dataset will stand: ``~`` is the home folder, a link stands for what it leads to.
 
     Raises
     ------
     UsageError
         Where there is no such home folder, or links lead in a circle.
     """
+    output = location(path)
+    if isinstance(output, Url):
+        return output
     try:
-        output = Path(path).expanduser()
+        output = output.expanduser()
         if os.path.islink(output):  # noqa: PTH114 (whatever the name, it raises nothing)
             output = output.resolve()
     except RuntimeError:
@@ -46,8 +50,8 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
     UsageError
         Where something else stands there and ``force`` is not given, or the path cannot be written.
     """
-    check_name(output)
-    if output.exists() and not force:
+    check_name(output, form=form_to_make(output))
+    if is_taken(output) and not force:
         if plan.digest == _stored_digest(output):
             if fresh:
                 raise UsageError(
@@ -63,8 +67,19 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
     return False
 
 
-def check_name(output: Path, said: str = "dataset.output_path") -> None:
-    """Raise `UsageError` where no file can have that name; ``said`` is where the name was given."""
+def is_taken(output: Path) -> bool:
+    """Return whether something stands at an output path or URL."""
+    if not isinstance(output, Url):
+        return output.exists()
+    from spinlock.storage.zarr_store import store_exists
+
+    return store_exists(output)
+
+
+def check_name(output: Path, said: str = "dataset.output_path", form: Form = "hdf5") -> None:
+    """Raise `UsageError` where nothing of that form can have that name; ``said`` is where it was given."""
+    if isinstance(output, Url):
+        return
     if len(output.name.encode()) > LONGEST_NAME:
         raise UsageError(f"{said}: {output.name[:40]}… is too long a file name: {LONGEST_NAME} bytes at most")
     try:
@@ -73,12 +88,14 @@ def check_name(output: Path, said: str = "dataset.output_path") -> None:
         return
     except OSError as error:
         raise UsageError(f"{said} {output}: {error.strerror}; choose another path") from None
-    if output.is_dir():
+    if form == "hdf5" and output.is_dir():
         raise UsageError(f"{said} {output} is a directory; give the name of a file in it")
 
 
 def check_writable(output: Path, said: str = "dataset.output_path") -> None:
-    """Raise `UsageError` where no file can be made in its folder."""
+    """Raise `UsageError` where nothing can be made in its folder."""
+    if isinstance(output, Url):
+        return
     existing = output.absolute().parent
     while not existing.exists():
         existing = existing.parent
@@ -97,15 +114,18 @@ def check_replaceable(output: Path, remedy: str) -> None:
 
 def _stored_digest(output: Path) -> str | None:
     try:
-        with DatasetFile(output) as file:
+        with open_stored(output) as file:
             return file.attributes.get("plan_digest") if file.config else None
     except StorageError:
         return None
 
 
-def needed_bytes(data_bytes: float, committed: int = 0) -> int:
-    """Return the disk space a run still needs: the data twice while finalizing, less what is committed."""
-    return max(0, int(2 * SLACK * data_bytes) - committed)
+def needed_bytes(data_bytes: float, committed: int = 0, form: Form = "hdf5") -> int:
+    """Return the disk space a run still needs: the data twice while finalizing, less what is committed.
+
+    The shards of a `.spin` directory are not copied.
+    """
+    return max(0, int((1 if form == "spin" else 2) * SLACK * data_bytes) - committed)
 
 
 def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None) -> None:
@@ -116,8 +136,8 @@ def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None) -
     receipts = read_receipts(run_directory_path(output), plan.digest).valid.values()
     committed = sum(receipt.size for receipt in receipts)
     data_bytes = estimate(plan).data_bytes
-    needed = needed_bytes(data_bytes, committed)
+    needed = needed_bytes(data_bytes, committed, form_to_make(output))
     if added is not None:
         features = plan.total_samples * added.row_bytes(plan.layout.realizations)
         needed += int(SLACK * (data_bytes + 2 * features))
-    require_space(output, needed)
+    require_space(run_directory_path(output), needed)

@@ -1,17 +1,17 @@
 """The dry run: everything a run would do and cost, with nothing made."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from spinlock.config.model import Config
-from spinlock.dataset.output import check_output, needed_bytes, require_disk
+from spinlock.dataset.output import check_output, needed_bytes, require_disk, resolved_output
 from spinlock.dataset.quality import sampling_report
 from spinlock.execution.devices import prepare_process, resolve_devices
 from spinlock.execution.estimate import calibrate, estimate, extreme_draws
 from spinlock.execution.executors.choice import choose
 from spinlock.execution.in_flight import most_in_flight
 from spinlock.execution.plan import make_plan
+from spinlock.storage import form_to_make
 
 
 def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
     """
     prepare_process()
     plan = make_plan(config)
-    output = Path(config.dataset.output_path)
+    output = resolved_output(config.dataset.output_path)
     complete = check_output(output, plan, force=force, fresh=False)
     report = sampling_report(plan)
     devices = resolve_devices(config)
@@ -52,7 +52,7 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
         "operators_built": built,
         "flops": cost.flops,
         "data_bytes": int(cost.data_bytes),
-        "disk_bytes": needed_bytes(cost.data_bytes),
+        "disk_bytes": needed_bytes(cost.data_bytes, form=form_to_make(output)),
         "memory_bytes": int(cost.memory_bytes * (workers if kind == "process" else 1)),
         "core_seconds": round(cost.core_seconds, 1),
         "seconds": math.ceil(cost.core_seconds / workers),

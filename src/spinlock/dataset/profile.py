@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from spinlock.execution import stages
 from spinlock.execution.stages import STAGES, StageClock
@@ -62,7 +61,12 @@ class Profiler:
         self._doing = what
 
     def profile(
-        self, receipts: Sequence[Receipt], before: Container[int], output: Path, executor: str, workers: int
+        self,
+        receipts: Sequence[Receipt],
+        before: Container[int],
+        final_bytes: int,
+        executor: str,
+        workers: int,
     ) -> Profile:
         """Return the profile of a run that ends now and made the shards that are not in ``before``."""
         self.begin("nothing")
@@ -70,7 +74,7 @@ class Profiler:
         for receipt in receipts:
             if receipt.shard not in before:
                 _join(clock, receipt)
-        clock.move("finalizing", sum(receipt.size for receipt in receipts), output.stat().st_size)
+        clock.move("finalizing", sum(receipt.size for receipt in receipts), final_bytes)
         names = [name for name in ("planning", *STAGES, "finalizing") if name in clock.seconds]
         return Profile(
             stages=tuple(_stages(clock, names)),

@@ -36,7 +36,16 @@ from spinlock.errors import SpinlockError, StorageError, UsageError
 from spinlock.execution.environment import software_versions
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import RunDirectory, run_directory_path
-from spinlock.storage import Damage, Receipt, finalize, shard_path, verify, write_receipt, write_shard
+from spinlock.storage import (
+    Damage,
+    FinalFile,
+    Receipt,
+    finalize,
+    shard_path,
+    verify,
+    write_receipt,
+    write_shard,
+)
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FINITE_STEPS, SDF, FeatureLayout
 from spinlock.storage.opening import same_file
 from spinlock.storage.salvage import Proof, Remains, encoded_rows, prove_rows
@@ -177,17 +186,16 @@ class Repair:
         (spec,) = (spec for spec in arrays(self.layout) if spec.path == EXTRACTION_TIME)
         return remains.entries(spec, lo, hi).tolist()
 
-    def finalize(self, *given: Any, **facts: Any) -> None:
+    def finalize(self, *given: Any, **facts: Any) -> FinalFile:
         """Join the shards as `spinlock.storage.finalize` does, with the features that were added."""
         self._check_identity()
         facts["mode_of"] = self.output
         if self.features is None:
-            finalize(*given, **facts)
-            return
+            return finalize(*given, **facts)
         rows = np.zeros(self.plan.total_samples, bool)
         for shard in self.kept:
             rows[slice(*self.plan.shard_range(shard))] = True
-        finalize_with_features(self.features, rows, self.layout, given, facts, self._progress)
+        return finalize_with_features(self.features, rows, self.layout, given, facts, self._progress)
 
     def _check_identity(self) -> None:
         if not self.output.is_file() or same_file(self.output) != self._identity:

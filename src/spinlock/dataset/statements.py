@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spinlock.errors import SpinlockError, StorageError
-from spinlock.storage import DatasetFile
+from spinlock.storage import StoredDataset
 
 TEXTS = ("creation_date", "plan_digest", "spinlock_version", "version")
 
@@ -20,7 +20,7 @@ MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError
 """What is raised by work on values that are not of the kind they should be."""
 
 
-def check_statements(file: DatasetFile) -> None:
+def check_statements(file: StoredDataset) -> None:
     """Raise `StorageError` unless a file has the attributes that every dataset has, in their form."""
     with understood(file.path):
         for name in TEXTS:

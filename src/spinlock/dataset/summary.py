@@ -10,7 +10,7 @@ from typing import Any
 from spinlock.dataset.profile import Profile
 from spinlock.execution.executors.outcome import Quarantined
 from spinlock.execution.plan import Plan
-from spinlock.storage import DatasetFile
+from spinlock.storage import open_stored
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Summary:
 
 
 def summarise(path: Path, profile: Profile | None = None, made: int = 0) -> Summary:
-    """Return the summary of a dataset file."""
-    with DatasetFile(path) as file:
+    """Return the summary of a dataset."""
+    with open_stored(path) as file:
         return Summary(
             path=str(path),
-            bytes=path.stat().st_size,
+            bytes=file.stored_bytes,
             samples=file.layout.samples,
             seconds=profile and profile.wall_seconds,
             made=made,

@@ -55,13 +55,13 @@ def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 
     try:
         dataset = Dataset(path)
     except SpinlockError as error:
-        report.failures += [str(damage) for damage in verify(Path(path))]
+        report.failures += [str(damage) for damage in verify(path)]
         if not report.failures:
             report.failures.append(str(error))
             return report
     else:
         with dataset:  # held open, so that what is checked afterwards is what was verified
-            report.failures += [str(damage) for damage in verify(Path(path))]
+            report.failures += [str(damage) for damage in verify(path)]
             if not dataset.is_current:
                 report.failures = [f"{path} was replaced while it was validated: run the same command again"]
                 return report

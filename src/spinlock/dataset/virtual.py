@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spinlock.config import config_from_stored, load_config
 from spinlock.config.model import Config
-from spinlock.dataset.open import Sample
+from spinlock.dataset.sample import Sample
 from spinlock.errors import UsageError
 from spinlock.execution.devices import prepare_process, resolve_device
 from spinlock.execution.plan import Draw, Plan, make_plan

@@ -17,6 +17,7 @@ from spinlock.storage import (
     DirectoryLock,
     Receipt,
     ReceiptScan,
+    Url,
     commit_text,
     read_receipts,
     remove_temporaries,
@@ -34,8 +35,9 @@ FOLDERS = ("shards", "receipts")
 
 
 def run_directory_path(output: Path) -> Path:
-    """Return where the run that makes ``output`` keeps its work."""
-    return output.with_name(f"{output.name}.parts")
+    """Return where the run that makes ``output`` keeps its work: beside it, here where it is a URL."""
+    beside = Path(output.name) if isinstance(output, Url) else output
+    return beside.with_name(f"{output.name}.parts")
 
 
 class RunDirectory:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ def committed(path: Path, checkpoint: Checkpoint = no_checkpoint) -> Iterator[Pa
     StorageError
         Where one of the steps fails, with the path and what to do.
     """
-    temporary = path.with_name(f"{path.name}.tmp-{uuid4().hex}")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         checkpoint("fsync")
@@ -88,14 +89,20 @@ def remove_file(path: Path) -> None:
 
 
 def remove_temporaries(directory: Path, name: str | None = None) -> list[Path]:
-    """Remove what killed writers left in a directory (of one file name, or of all) and return the paths.
+    """Remove what killed writers left in a directory (of one name, or of all) and return the paths.
 
     Call it only while no other process writes there: a temporary file in use looks the same.
     """
     removed = []
     for path in sorted(directory.iterdir()) if directory.is_dir() else []:
         stem, found = TEMPORARY.subn("", path.name)
-        if found and path.is_file() and name in (None, stem):
+        if not found or name not in (None, stem):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            with suppress(FileNotFoundError):
+                shutil.rmtree(path)
+            removed.append(path)
+        elif path.is_file():
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
@@ -108,3 +115,35 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a name beside ``path`` that nothing has, and that `remove_temporaries` knows."""
+    return path.with_name(f"{path.name}.tmp-{uuid4().hex}")
+
+
+def publish_folder(work: Path, path: Path, checkpoint: Checkpoint = no_checkpoint) -> None:
+    """Rename a finished folder to ``path``; what stands there before is removed once it is replaced.
+
+    Raises
+    ------
+    StorageError
+        Where a step fails; ``path`` is then as it was.
+    """
+    aside = temporary_beside(path)
+    checkpoint("rename")
+    with write_errors(path):
+        replaced = path.exists()
+        if replaced:
+            os.rename(path, aside)  # noqa: PTH104 (the same call as below)
+        try:
+            os.rename(work, path)  # noqa: PTH104 (a rename, never a copy)
+        except OSError:
+            if replaced:
+                os.rename(aside, path)  # noqa: PTH104
+            raise
+    checkpoint("fsync directory")
+    with write_errors(path):
+        fsync(path.parent)
+        if replaced:
+            shutil.rmtree(aside) if aside.is_dir() else aside.unlink()

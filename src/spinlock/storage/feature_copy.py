@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
+from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_errors
-from spinlock.storage.chunk_copy import carried_tables, copy_chunks, copy_tables
+from spinlock.storage.chunk_copy import carried_tables
+from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.digest import seal
 from spinlock.storage.feature_layout import FEATURES, FeatureFacts, FeatureLayout
 from spinlock.storage.finalize import FinalFile, write_seconds
 from spinlock.storage.object_facts import BLOCK_BYTES
-from spinlock.storage.reader import DatasetFile
-from spinlock.storage.schema import ROW_CHECKSUMS, Layout, arrays, row_tables
+from spinlock.storage.schema import ROW_CHECKSUMS, Layout, arrays, field_arrays, row_tables
 from spinlock.storage.shards import require_sound, writing
+from spinlock.storage.stored import StoredDataset
 from spinlock.storage.tree import create_file, create_tree, write_table
 from spinlock.storage.verify import entry_checksums
+from spinlock.storage.walk import array_id
 
 Block = tuple[int, Mapping[str, NDArray[Any]]]
 """The first row, and the entries of each feature table from there on, by path."""
 
 
 def copy_with_features(
-    source: DatasetFile,
+    source: StoredDataset,
     path: Path,
     features: FeatureLayout,
     blocks: Iterable[Block],
@@ -57,7 +61,7 @@ def copy_with_features(
         Where the source is damaged, rows are missing, or the file cannot be written.
     """
     layout = replace(source.layout, features=features)
-    stated = {**source.attributes, "layout": layout.to_json()}
+    stated = {**source.content, "layout": layout.to_json()}
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
         with writing(path, lambda: create_file(temporary)) as file:
@@ -68,9 +72,9 @@ def copy_with_features(
             with write_errors(path):
                 _copy(file, source, layout)
             checkpoint("features")
-            _write_blocks(path, file, layout, blocks)
+            write_blocks(path, file, layout, blocks)
             with write_errors(path):
-                _write_row_checksums(file, layout)
+                write_row_checksums(file, layout)
             checkpoint("seal")
             with write_errors(path):
                 digest = seal(file)
@@ -84,22 +88,41 @@ def copy_with_features(
     return FinalFile(path, size, digest)
 
 
-def _copy(file: h5py.File, source: DatasetFile, layout: Layout) -> None:
+def _copy(file: h5py.File, source: StoredDataset, layout: Layout) -> None:
+    copy_rows(file, source)
+    copy_old_tables(file, source, layout)
+
+
+def copy_rows(file: h5py.File, source: StoredDataset) -> None:
+    """Copy the chunks of all rows as they are; row by row, so that the bytes do not depend on the source."""
+    fields = [(spec, array_id(file, spec.path)) for spec in field_arrays(source.layout)]
+    for row in range(source.layout.samples):
+        for spec, target in fields:
+            for position, raw in sound_row(source, spec, row):
+                target.write_direct_chunk(chunk_offset(spec, row, position), raw)
+
+
+def sound_row(source: StoredDataset, spec: ArraySpec, row: int) -> list[tuple[tuple[int, ...], bytes]]:
+    """Return the chunks of a row, or raise `StorageError` that says what to do about a damaged one."""
     try:
-        with source.opened() as part:
-            copy_chunks(file, part, layout, 0)
+        return source.raw_row(spec, row)
     except StorageError as error:
         raise StorageError(
-            f"{source.path}: {error}. What to do: run `spinlock validate` to list all damage, and generate "
-            "the dataset again (`spinlock generate --repair` keeps what is sound), or copy it again if it "
-            "came from elsewhere"
+            f"{source.path}: a chunk of {spec.path}, row {row} {error}. What to do: run `spinlock validate` "
+            "to list all damage, and generate the dataset again (`spinlock generate --repair` keeps what is "
+            "sound), or copy it again if it came from elsewhere"
         ) from error
-    kept = [spec for spec in carried_tables(replace(layout, features=None)) if spec.path != ROW_CHECKSUMS]
-    with source.opened() as part:
-        copy_tables(file, part, kept, 0)
 
 
-def _write_blocks(path: Path, file: h5py.File, layout: Layout, blocks: Iterable[Block]) -> None:
+def copy_old_tables(file: h5py.File, source: StoredDataset, layout: Layout) -> None:
+    """Copy every table but those of features, and the checksums that cover them."""
+    for spec in carried_tables(replace(layout, features=None)):
+        if spec.path != ROW_CHECKSUMS:
+            source.copy_table(spec.path, partial(write_table, file, spec))
+
+
+def write_blocks(path: Path, file: h5py.File, layout: Layout, blocks: Iterable[Block]) -> None:
+    """Write the rows of the feature tables; raise `StorageError` where some are missing."""
     specs = [spec for spec in row_tables(layout) if spec.path.startswith(f"{FEATURES}/")]
     expected = 0
     for first, tables in blocks:
@@ -114,7 +137,8 @@ def _write_blocks(path: Path, file: h5py.File, layout: Layout, blocks: Iterable[
         raise StorageError(f"features of rows {expected} to {layout.samples} are missing")
 
 
-def _write_row_checksums(file: h5py.File, layout: Layout) -> None:
+def write_row_checksums(file: h5py.File, layout: Layout) -> None:
+    """Write the CRC-32 of each row's entries in all tables, which are there."""
     specs = row_tables(layout)
     (checksums,) = (spec for spec in arrays(layout) if spec.path == ROW_CHECKSUMS)
     step = max(1, BLOCK_BYTES // max(1, sum(spec.raw_bytes for spec in specs) // layout.samples))

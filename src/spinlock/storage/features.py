@@ -25,7 +25,7 @@ from spinlock.storage.feature_layout import (
     SDF,
     FeatureLayout,
 )
-from spinlock.storage.reader import DatasetFile
+from spinlock.storage.forms import open_stored
 
 SDF_PREFIXES = {"1.0.0": 59}
 """Versions that are the first features of later ones, and how many those are."""
@@ -89,7 +89,7 @@ class HDF5FeatureReader:
     """
 
     def __init__(self, path: str | Path, sdf_version: str | None = None) -> None:
-        self._file = DatasetFile(path)
+        self._file = open_stored(path)
         try:
             self._layout = self._chosen(sdf_version)
         except BaseException:
@@ -111,6 +111,11 @@ class HDF5FeatureReader:
                 f"it can be read as {', '.join(sorted({stored.version, *SDF_PREFIXES}))}"
             )
         return stored.first(SDF_PREFIXES[version], version)
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of the dataset."""
+        return self._file.stored_bytes
 
     @property
     def version(self) -> str:

@@ -68,11 +68,7 @@ def finalize(
     StorageError
         Where a shard is damaged, foreign or missing (it is named), or the file cannot be written.
     """
-    _check_cover(layout, shards)
-    if "plan_digest" not in attributes:
-        raise StorageError("a dataset needs the attribute plan_digest")
-    if (facts is None) != (layout.features is None):
-        raise StorageError("facts about features go with a layout that has features")
+    check_complete(layout, shards, attributes, facts)
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
         with writing(path, lambda: create_file(temporary)) as file:
@@ -108,7 +104,14 @@ def write_seconds(file: h5py.File, layout: Layout, facts: FeatureFacts | None) -
             write_table(file, spec, 0, facts.seconds)
 
 
-def _check_cover(layout: Layout, shards: Sequence[ShardFile]) -> None:
+def check_complete(
+    layout: Layout, shards: Sequence[ShardFile], attributes: Mapping[str, Any], facts: FeatureFacts | None
+) -> None:
+    """Raise `StorageError` unless the shards hold every row once, and all is there that a dataset states."""
+    if "plan_digest" not in attributes:
+        raise StorageError("a dataset needs the attribute plan_digest")
+    if (facts is None) != (layout.features is None):
+        raise StorageError("facts about features go with a layout that has features")
     expected = 0
     for shard in shards:
         if shard.lo != expected or shard.hi <= shard.lo:
@@ -124,7 +127,7 @@ def _check_cover(layout: Layout, shards: Sequence[ShardFile]) -> None:
 
 def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> None:
     try:
-        with _opened(layout, shard, plan_digest) as part:
+        with opened_shard(layout, shard, plan_digest) as part:
             copy_chunks(file, part, layout, shard.lo)
             copy_tables(file, part, carried_tables(layout), shard.lo)
     except DamagedChunkError as error:
@@ -134,23 +137,34 @@ def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: 
 
 
 @contextmanager
-def _opened(layout: Layout, shard: ShardFile, plan_digest: str) -> Iterator[h5py.File]:
-    """Open a shard: where its bytes are those that were committed, they were checked then; else check it."""
-    stated = {
-        "plan_digest": plan_digest,
-        "first_row": shard.lo,
-        "layout": replace(layout, samples=shard.hi - shard.lo).to_json(),
-    }
+def opened_shard(layout: Layout, shard: ShardFile, plan_digest: str) -> Iterator[h5py.File]:
+    """Open a shard: where its bytes are those that were committed, they were checked then; else check it.
+
+    Raises
+    ------
+    StorageError
+        Where it is another shard, or damaged.
+    """
     if is_as_committed(shard):
         with closing(open_h5(shard.path)) as part:
-            facts = {name: decode_attribute(value) for name, value in group(part, "metadata").attrs.items()}
-            if facts == facts | stated and read_digest(part) == shard.digest:
+            if states(part, layout, shard, plan_digest):
                 yield part
                 return
     with DatasetFile(shard.path) as source:
         _check_shard(source, layout, shard, plan_digest)
         with source.opened() as part:
             yield part
+
+
+def states(part: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> bool:
+    """Return whether a shard's file says of itself that it is that shard of that plan."""
+    stated = {
+        "plan_digest": plan_digest,
+        "first_row": shard.lo,
+        "layout": replace(layout, samples=shard.hi - shard.lo).to_json(),
+    }
+    facts = {name: decode_attribute(value) for name, value in group(part, "metadata").attrs.items()}
+    return facts == facts | stated and read_digest(part) == shard.digest
 
 
 def _check_shard(source: DatasetFile, layout: Layout, shard: ShardFile, plan_digest: str) -> None:

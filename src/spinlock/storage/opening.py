@@ -143,9 +143,7 @@ def grid_faults(grids: NDArray[np.int32], layout: Layout) -> Iterator[tuple[int,
         yield int(row), f"holds {grids[row]}, none of the grids {list(layout.grids)}"
 
 
-def count_faults(
-    file: h5py.File, layout: Layout, *, with_fields: bool = True
-) -> Iterator[tuple[str, str]]:
+def count_faults(file: h5py.File, layout: Layout, *, with_fields: bool = True) -> Iterator[tuple[str, str]]:
     """Yield (path, what) for each field that does not store as many chunks as its rows' grids need."""
     grids = np.asarray(dataset(file, "metadata/grid_sizes")[:])
     for row, what in grid_faults(grids, layout):

@@ -131,4 +131,3 @@ class DatasetFile(StoredDataset):
     def close(self) -> None:
         """Close the file; closing it twice is harmless."""
         self._shared.close()
-

@@ -155,10 +155,10 @@ def _write_rows(
     return stored, crcs
 
 
-def require_sound(temporary: Path, path: Path) -> None:
+def require_sound(temporary: Path, path: Path, *, with_fields: bool = True) -> None:
     """Raise `StorageError` unless a file just written reads back sound, `OSError` where it was removed."""
     temporary.stat()
-    require_no_damage(verify(temporary), path)
+    require_no_damage(verify(temporary, with_fields=with_fields), path)
 
 
 def require_no_damage(damage: list[Damage], path: Path) -> None:

@@ -74,12 +74,18 @@ class SharedFile:
             self._checked[path] = np.zeros(shape, bool)
         return self._checked[path]
 
-    def close(self) -> None:
-        """Close the file; closing it twice is harmless."""
+    def release(self) -> None:
+        """Close the file until it is asked for again."""
         with _lock:
             if self._file is not None and self._process == os.getpid():
                 self._file.close()
-            self._file, self._closed = None, True
+            self._adopt(None)
+
+    def close(self) -> None:
+        """Close the file for good; closing it twice is harmless."""
+        with _lock:
+            self.release()
+            self._closed = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open handle behind: it means nothing in another process."""

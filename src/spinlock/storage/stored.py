@@ -80,6 +80,11 @@ class StoredDataset(ABC):
     def stored_bytes(self) -> int:
         """The size of all its files."""
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The attributes of ``/metadata`` that speak of the dataset, not of the form it is stored in."""
+        return self.attributes
+
     @abstractmethod
     def group_attributes(self, path: str) -> dict[str, Any]:
         """Return the attributes of a group."""

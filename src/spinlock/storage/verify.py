@@ -28,10 +28,11 @@ from spinlock.storage.schema import (
 from spinlock.storage.walk import H5_ERRORS, ForbiddenObjectError, array_id, dataset, error_text, walk
 
 
-def verify(path: Path) -> list[Damage]:
+def verify(path: Path, *, with_fields: bool = True) -> list[Damage]:
     """Return all damage of a file: structure, digest, tables row by row, every chunk; empty for a sound one.
 
-    Nothing is raised for a damaged file, whatever the damage; the cost is one read of the whole file.
+    ``with_fields`` says whether the fields stand in it. Nothing is raised for a damaged file, whatever the
+    damage; the cost is one read of the whole file.
     """
     try:
         file = open_h5(Path(path))
@@ -40,7 +41,7 @@ def verify(path: Path) -> list[Damage]:
     damage: list[Damage] = []
     with closing(file):
         try:
-            for found in file_damage(file):
+            for found in file_damage(file, with_fields=with_fields):
                 damage.append(found)  # noqa: PERF402 (what was found before an error stays)
         except StorageError as error:
             damage.append(Damage("", None, str(error)))
@@ -49,7 +50,7 @@ def verify(path: Path) -> list[Damage]:
     return damage
 
 
-def file_damage(file: h5py.File) -> Iterator[Damage]:
+def file_damage(file: h5py.File, *, with_fields: bool = True) -> Iterator[Damage]:
     """Yield all damage of an open file; may raise where it is too damaged to go on."""
     unreadable: dict[str, StorageError] = {}
     found = dict(walk(file, unreadable.__setitem__))
@@ -62,7 +63,8 @@ def file_damage(file: h5py.File) -> Iterator[Damage]:
     if forbidden:
         return
     layout = read_layout(file)
-    faults = digest_faults(file, found, unreadable) | dict(structure_faults(file, layout))
+    structure = structure_faults(file, layout, with_fields=with_fields)
+    faults = digest_faults(file, found, unreadable) | dict(structure)
     yield from (Damage(path, None, what) for path, what in faults.items())
     tables = [spec.path for spec in row_tables(layout)]
     suspects = [path for path in (*tables, ROW_CHECKSUMS) if path in faults]

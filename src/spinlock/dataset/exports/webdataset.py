@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spinlock.dataset.exports.request import Request, Written
-from spinlock.dataset.open import Sample
+from spinlock.dataset.sample import Sample
 
 ROWS_PER_TAR = 1000
 
