@@ -1,7 +1,7 @@
 """A dataset written again with features: everything else is carried over, bit for bit."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,9 @@ def copy_with_features(
             require_sound(temporary, path)
             size = temporary.stat().st_size
             with suppress(FileNotFoundError):  # what was opened can be read, though it was removed meanwhile
-                shutil.copymode(path if path.exists() else source.path, temporary)
+                older = path if path.exists() else source.path
+                if older.is_file():
+                    shutil.copymode(older, temporary)
         checkpoint(f"sealed {digest}")
     return FinalFile(path, size, digest)
 
@@ -123,15 +125,25 @@ def copy_old_tables(file: h5py.File, source: StoredDataset, layout: Layout) -> N
 
 def write_blocks(path: Path, file: h5py.File, layout: Layout, blocks: Iterable[Block]) -> None:
     """Write the rows of the feature tables; raise `StorageError` where some are missing."""
-    specs = [spec for spec in row_tables(layout) if spec.path.startswith(f"{FEATURES}/")]
+    for first, tables in feature_rows(layout, blocks):
+        with write_errors(path):
+            for spec in feature_tables(layout):
+                write_table(file, spec, first, tables[spec.path])
+
+
+def feature_tables(layout: Layout) -> list[ArraySpec]:
+    """Return the tables of features."""
+    return [spec for spec in row_tables(layout) if spec.path.startswith(f"{FEATURES}/")]
+
+
+def feature_rows(layout: Layout, blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks; raise `StorageError` where rows are missing among them."""
     expected = 0
     for first, tables in blocks:
-        counts = {len(tables[spec.path]) for spec in specs}
+        counts = {len(tables[spec.path]) for spec in feature_tables(layout)}
         if first != expected or len(counts) != 1:
             raise StorageError(f"features of rows {expected} to {first} are missing, or of unequal number")
-        with write_errors(path):
-            for spec in specs:
-                write_table(file, spec, first, tables[spec.path])
+        yield first, tables
         expected += counts.pop()
     if expected != layout.samples:
         raise StorageError(f"features of rows {expected} to {layout.samples} are missing")

@@ -70,7 +70,7 @@ def finalize(
     """
     form = form_to_make(path)
     if form == "zarr":
-        from spinlock.storage.zarr_writer import finalize_zarr
+        from spinlock.storage.zarr_sources import finalize_zarr
 
         return finalize_zarr(path, layout, shards, attributes, checkpoint, facts)
     if form == "spin":
@@ -95,7 +95,7 @@ def with_features(
     form = form_for(source.path, path)
     layout = replace(source.layout, features=features)
     if form == "zarr":
-        from spinlock.storage.zarr_writer import zarr_with_features
+        from spinlock.storage.zarr_sources import zarr_with_features
 
         return zarr_with_features(source, path, layout, blocks, facts, checkpoint)
     if form == "spin":

@@ -56,9 +56,14 @@ def read_sound_chunk(array: h5d.DatasetID, offset: Offset, crc: int) -> bytes:
     raw = read_chunk(array, offset)
     if raw is None:
         raise StorageError("is missing")
+    require_crc(raw, crc)
+    return raw
+
+
+def require_crc(raw: bytes, crc: int) -> None:
+    """Raise `StorageError` unless the bytes of a chunk have this CRC-32."""
     if zlib.crc32(raw) != crc:
         raise StorageError("does not have its checksum")
-    return raw
 
 
 def checked_chunks(

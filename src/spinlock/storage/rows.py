@@ -108,6 +108,12 @@ def entry_crc(entries: Any) -> int:
     return crc
 
 
+def chained_crcs(crcs: list[int], entries: NDArray[Any]) -> list[int]:
+    """Return the CRC-32 of each row, gone on with its entries [n, …] in one more table."""
+    rows = np.ascontiguousarray(entries).view(np.uint8).reshape(len(crcs), -1)  # the padding of text included
+    return [zlib.crc32(row.data, crc) for row, crc in zip(rows, crcs, strict=True)]
+
+
 def _encode_field(
     layout: Layout, spec: ArraySpec, values: NDArray[np.float32] | None, grid: int
 ) -> tuple[Chunk, ...]:

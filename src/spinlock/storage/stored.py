@@ -149,7 +149,7 @@ class StoredDataset(ABC):
                 raise refuse(self.path, f"{path} holds what is no text ({error.reason})") from error
         return values.astype(bool) if spec.dtype == "bool" else values
 
-    def copy_table(self, path: str, write: Callable[[int, NDArray[Any]], None]) -> None:
+    def copy_table(self, path: str, write: Callable[[int, NDArray[Any]], object]) -> None:
         """Call ``write(first row, rows)`` for consecutive blocks of a table as stored, of bounded size."""
         spec = self._spec(path, TABLES)
         count = spec.shape[0] if spec.raw_bytes else 0

@@ -1,6 +1,5 @@
 """Verification: every fault of a file, each named by array and row, without ever stopping at the first."""
 
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import product
@@ -17,6 +16,7 @@ from spinlock.storage.digest import digest_faults
 from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.opening import grid_faults, open_h5, read_layout, structure_faults
 from spinlock.storage.raw_chunks import checksums_of, chunk_fault, row_checksums
+from spinlock.storage.rows import chained_crcs
 from spinlock.storage.schema import (
     ROW_CHECKSUMS,
     ArraySpec,
@@ -104,9 +104,7 @@ def entry_checksums(file: h5py.File, specs: list[ArraySpec], first: int, last: i
     """Return the CRC-32 of each row's entries in the given tables, rows first … last − 1."""
     crcs = [0] * (last - first)
     for spec in specs:
-        values = np.ascontiguousarray(dataset(file, spec.path)[first:last])
-        entries = values.view(np.uint8).reshape(last - first, -1)  # bytes, the padding of text included
-        crcs = [zlib.crc32(entry.data, crc) for entry, crc in zip(entries, crcs, strict=True)]
+        crcs = chained_crcs(crcs, np.asarray(dataset(file, spec.path)[first:last]))
     return crcs
 
 
