@@ -18,7 +18,8 @@ EXAMPLES = """examples:
   spinlock generate --config my.yaml --set simulation.num_timesteps=64 dataset.storage.trajectories=all
   spinlock generate --config my.yaml --dry-run
   spinlock generate --config my.yaml --profile
-  spinlock generate --config my.yaml --repair"""
+  spinlock generate --config my.yaml --repair
+  spinlock generate --config my.yaml --range 0:5000"""
 
 FLAGS = (
     ("--output", "PATH", str, "dataset.output_path", "the file to make"),
@@ -46,6 +47,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="any key, such as simulation.precision=bfloat16",
+    )
+    command.add_argument(
+        "--range",
+        metavar="LOW:HIGH",
+        help="make only the shards whose first row is in this range, for `spinlock merge`",
+    )
+    command.add_argument(
+        "--limit", type=int, metavar="N", help="make at most N rows more; the same command goes on"
     )
     command.add_argument("--dry-run", action="store_true", help="print sizes and time, and make nothing")
     command.add_argument(
@@ -91,12 +100,25 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
     return asked
 
 
+def _rows(text: str | None) -> tuple[int, int] | None:
+    """Return the rows of ``LOW:HIGH``."""
+    from spinlock.errors import UsageError
+
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    if not (colon and low.isdecimal() and high.isdecimal()):
+        raise UsageError(f"--range {text} is not allowed: give two row numbers, as in --range 0:5000")
+    return int(low), int(high)
+
+
 def run(options: argparse.Namespace) -> int:
     """Make the dataset, or print the plan."""
     from spinlock.cli.progress import Progress
-    from spinlock.cli.render import render_plan, render_profile, render_summary
+    from spinlock.cli.render import render_part, render_plan, render_profile, render_summary
     from spinlock.config import load_config
     from spinlock.dataset import DatasetGenerationPipeline
+    from spinlock.dataset.part import Part
     from spinlock.errors import UsageError
 
     if options.repair and options.dry_run:
@@ -113,7 +135,14 @@ def run(options: argparse.Namespace) -> int:
         _print(options, pipeline.dry_run(), render_plan)
         return 0
     with Progress(hidden=options.quiet) as progress:
-        summary = pipeline.generate(progress)
+        if options.range is not None or options.limit is not None:
+            part = pipeline.generate_part(Part(_rows(options.range), options.limit), progress)
+            if part.dataset is None:
+                _print(options, part.as_dict(), render_part)
+                return 0
+            summary = part.dataset
+        else:
+            summary = pipeline.generate(progress)
     _print(options, summary.as_dict(), render_summary)
     if options.profile and not options.json:
         _print(options, summary.as_dict()["profile"], render_profile)

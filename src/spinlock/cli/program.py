@@ -23,6 +23,7 @@ COMMANDS = (
     "visualize-ic-types",
     "list",
     "export",
+    "merge",
 )
 
 DESCRIPTION = "Reproducible datasets of stochastic neural dynamical systems."

@@ -110,6 +110,19 @@ def render_summary(summary: Mapping[str, Any]) -> str:
     return f"{summary['path']} is complete\n{table(rows)}"
 
 
+def render_part(summary: Mapping[str, Any]) -> str:
+    """Return the summary of a part: what stands, what is missing, how to go on."""
+    from spinlock.dataset.part import ranges_in_words
+
+    rows = [
+        ("rows", f"{summary['done']} of {summary['samples']}, {summary['made']} of them made now"),
+        ("missing", ranges_in_words(summary["missing"])),
+        ("time", duration(summary["seconds"])),
+        ("next", "the same command without --range and --limit makes the rest; `spinlock merge` joins parts"),
+    ]
+    return f"{summary['work']} holds a part of the dataset\n{table(rows)}"
+
+
 def render_profile(profile: Mapping[str, Any] | None) -> str:
     """Return the profile of a run: a line for each stage, and how busy the workers were."""
     from spinlock.storage import readable_size

@@ -2,27 +2,22 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
-import torch
-
 from spinlock.config.model import Config
-from spinlock.dataset.feature_facts import generated_facts
+from spinlock.dataset.compute import compute_missing
+from spinlock.dataset.joining import join_shards
 from spinlock.dataset.output import check_output, require_disk, resolved_output
+from spinlock.dataset.part import Part, PartSummary, rows_of, summarise_part
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
-from spinlock.dataset.provenance import file_attributes
 from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.repair import begin_repair, refuse_contradictions
-from spinlock.dataset.resume import remove_work_of_complete, work_left
-from spinlock.dataset.summary import Summary, quarantine_message, summarise
-from spinlock.errors import InterruptedRunError, SpinlockError
+from spinlock.dataset.resume import remove_work_of_complete
+from spinlock.dataset.summary import Summary, summarise
+from spinlock.errors import InterruptedRunError, UsageError
 from spinlock.execution.devices import prepare_process, resolve_devices
-from spinlock.execution.executors.choice import choose, execute
-from spinlock.execution.executors.outcome import Job, Quarantined
-from spinlock.execution.plan import Plan, make_plan
+from spinlock.execution.plan import make_plan
 from spinlock.execution.run_directory import RunDirectory
 from spinlock.storage import finalize
 
@@ -79,19 +74,43 @@ class DatasetGenerationPipeline:
         InterruptedRunError
             After Ctrl-C; everything committed stays.
         """
+        summary = self._interruptible(progress, Part())
+        assert isinstance(summary, Summary)
+        return summary
+
+    def generate_part(self, part: Part, progress: Progress | None = None) -> PartSummary:
+        """Make some of the missing shards and leave them in the run directory; the last ones end the dataset.
+
+        The errors are those of `generate`, and
+
+        Raises
+        ------
+        UsageError
+            Where no shard of the plan can be meant, or a repair is asked for as well.
+        """
+        if self.repair:
+            raise UsageError("--repair makes all that is damaged: leave out --range and --limit")
+        summary = self._interruptible(progress, part)
+        if isinstance(summary, PartSummary):
+            return summary
+        seconds = summary.seconds or 0.0
+        return PartSummary("", summary.samples, summary.samples, summary.made, (), seconds, summary)
+
+    def _interruptible(self, progress: Progress | None, part: Part) -> Summary | PartSummary:
         try:
-            return self._generate(progress or Silent())
+            return self._generate(progress or Silent(), part)
         except KeyboardInterrupt:
             raise InterruptedRunError(
                 f"interrupted before {self.config.dataset.output_path} was complete; every finished shard is "
                 "kept. Run the same command again to go on"
             ) from None
 
-    def _generate(self, progress: Progress) -> Summary:
+    def _generate(self, progress: Progress, part: Part) -> Summary | PartSummary:
         profiler = Profiler()
         progress.stage("planning")
         prepare_process()
         plan = make_plan(self.config)
+        part.check(plan)
         output = resolved_output(self.config.dataset.output_path)
         repair = None
         if self.repair:
@@ -106,44 +125,21 @@ class DatasetGenerationPipeline:
         for failure in sampling.failures:
             warnings.warn(f"sampling: {failure}", UserWarning, stacklevel=3)
         devices = resolve_devices(self.config)
-        require_disk(plan, output, None if repair is None else repair.feature_layout)
+        added = None if repair is None else repair.feature_layout
+        require_disk(plan, output, added, part.share(plan))
         with RunDirectory(output, plan, fresh=self.fresh) as run:
             if check_output(output, plan, force=replaced, fresh=self.fresh):
                 run.remove()  # another run made it between the first look and the lock
                 return summarise(output)
             if repair is not None:
                 repair.carry(run, devices, progress)
-            executor, workers, before = self._compute(plan, devices, run, progress, profiler)
+            allow_mixed = self.allow_mixed
+            work = compute_missing(run, part, devices, progress, profiler, allow_mixed=allow_mixed)
+            if work.left:
+                return summarise_part(run, work.before, work.made, work.left, profiler.seconds)
             progress.stage("finalizing")
             profiler.begin("finalizing")
-            receipts = run.all_receipts()
-            attributes = file_attributes(plan, sampling, receipts, executor, workers)
-            shards = [receipt.shard_file(run.path) for receipt in receipts]
             join = finalize if repair is None else repair.finalize
-            final = join(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
-            run.remove()
-        profile = profiler.profile(receipts, before, final.size, executor, workers)
-        return summarise(output, profile, sum(one.hi - one.lo for one in receipts if one.shard not in before))
-
-    def _compute(
-        self,
-        plan: Plan,
-        devices: Sequence[torch.device],
-        run: RunDirectory,
-        progress: Progress,
-        profiler: Profiler,
-    ) -> tuple[str, int, frozenset[int]]:
-        """Compute every shard without a valid receipt; return executor, workers, shards that had one."""
-        done, missing = work_left(run, devices, allow_mixed=self.allow_mixed)
-        progress.begin(plan.total_samples, sum(receipt.hi - receipt.lo for receipt in done.values()))
-        if not missing:
-            return "none", 0, frozenset(done)
-        kind, workers = choose(plan, devices, len(missing))
-        progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
-        profiler.begin("workers")
-        job = Job(plan, run.path, tuple(devices), workers)
-        with closing(execute(kind, job, missing, progress.advance)) as outcomes:
-            failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
-        if failed:
-            raise SpinlockError(quarantine_message(plan, failed))
-        return kind, workers, frozenset(done)
+            final, receipts = join_shards(run, sampling, work.executor, work.workers, join)
+        profile = profiler.profile(receipts, work.before, final.size, work.executor, work.workers)
+        return summarise(output, profile, rows_of(plan, work.made))

@@ -128,11 +128,15 @@ def needed_bytes(data_bytes: float, committed: int = 0, form: Form = "hdf5") -> 
     return max(0, int((1 if form == "spin" else 2) * SLACK * data_bytes) - committed)
 
 
-def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None) -> None:
-    """Raise `StorageError` where the disk is too small for the shards to come and the file made of them.
+def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None, share: float = 1.0) -> None:
+    """Raise `StorageError` where the disk is too small for the shards to come and what is made of them.
 
-    With features that were added, their parts and a file without them stand there as well.
+    With features that were added, their parts and a file without them stand there as well. A share of all
+    rows is not joined to a dataset.
     """
+    if share < 1:
+        require_space(run_directory_path(output), int(SLACK * share * estimate(plan).data_bytes))
+        return
     receipts = read_receipts(run_directory_path(output), plan.digest).valid.values()
     committed = sum(receipt.size for receipt in receipts)
     data_bytes = estimate(plan).data_bytes

@@ -60,6 +60,11 @@ class Profiler:
         self._clock.add(self._doing, self._since - before)
         self._doing = what
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return stages.now() - self._started
+
     def profile(
         self,
         receipts: Sequence[Receipt],

@@ -1,0 +1,77 @@
+"""Computing the shards of a plan that no receipt stands for."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import torch
+
+from spinlock.dataset.part import Part
+from spinlock.dataset.profile import Profiler
+from spinlock.dataset.progress import Progress
+from spinlock.dataset.resume import work_left
+from spinlock.dataset.summary import quarantine_message
+from spinlock.errors import SpinlockError
+from spinlock.execution.executors.choice import choose, execute
+from spinlock.execution.executors.outcome import Job, Quarantined
+from spinlock.execution.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What was computed.
+
+    Attributes
+    ----------
+    executor, workers
+        Who computed; ``none`` and 0 where all was there before.
+    before
+        Shards that had a receipt before.
+    made
+        Shards that were made.
+    left
+        Shards that are still without one, in order.
+    """
+
+    executor: str
+    workers: int
+    before: frozenset[int]
+    made: frozenset[int] = frozenset()
+    left: tuple[int, ...] = ()
+
+
+def compute_missing(
+    run: RunDirectory,
+    part: Part,
+    devices: Sequence[torch.device],
+    progress: Progress,
+    profiler: Profiler,
+    *,
+    allow_mixed: bool,
+) -> Computed:
+    """Compute those shards without a valid receipt that the part chooses.
+
+    Raises
+    ------
+    UsageError
+        Where that would mix environments and ``allow_mixed`` is not given.
+    SpinlockError
+        Where shards failed three times; the others are kept.
+    """
+    plan = run.plan
+    done, missing = work_left(run, devices, allow_mixed=allow_mixed)
+    before, chosen = frozenset(done), part.chosen(plan, missing)
+    rows = [high - low for low, high in map(plan.shard_range, [*done, *chosen])]
+    progress.begin(sum(rows), sum(rows[: len(done)]))
+    left = tuple(shard for shard in missing if shard not in set(chosen))
+    if not chosen:
+        return Computed("none", 0, before, left=left)
+    kind, workers = choose(plan, devices, len(chosen))
+    progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
+    profiler.begin("workers")
+    job = Job(plan, run.path, tuple(devices), workers)
+    with closing(execute(kind, job, chosen, progress.advance)) as outcomes:
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
+    if failed:
+        raise SpinlockError(quarantine_message(plan, failed))
+    return Computed(kind, workers, before, frozenset(chosen), left)
