@@ -12,6 +12,7 @@ parquet     samples.parquet (parameters and metadata) and, where there are featu
 webdataset  tar files of .npy arrays and .json
 well        HDF5 files that the package of The Well reads, a directory for each grid; rollouts that stopped
             before the end are left out, and counted
+zarr        the whole dataset as a Zarr store (format 3), at a path or URL; needs the extra zarr
 
 The directory appears when it is complete. With --split-by rows are divided into train, validation and test
 (0.8, 0.1, 0.1) such that no two of them share a group."""
@@ -25,7 +26,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = command.add_argument
     add("--dataset", required=True, metavar="FILE", help="the dataset file")
-    add("--to", required=True, metavar="LAYOUT", help="parquet, webdataset or well")
+    add("--to", required=True, metavar="LAYOUT", help="parquet, webdataset, well or zarr")
     add("--output", required=True, metavar="DIR", help="the directory to make")
     add("--split-by", metavar="GROUP", help="operator, ic_type, architecture or cell")
     add("--seed", type=int, metavar="S", help="of the split (default 0)")

@@ -16,8 +16,10 @@ from spinlock.dataset.exports.request import Request, Written
 from spinlock.dataset.exports.webdataset import write_webdataset
 from spinlock.dataset.exports.well import write_well
 from spinlock.dataset.open import Dataset
+from spinlock.dataset.output import is_taken, resolved_output
 from spinlock.errors import UsageError
 from spinlock.registry import unknown_name
+from spinlock.storage import form_to_make
 from spinlock.storage.atomic import write_errors
 
 FORMATS: dict[str, Callable[[Request, Path], Written]] = {
@@ -25,6 +27,8 @@ FORMATS: dict[str, Callable[[Request, Path], Written]] = {
     "webdataset": write_webdataset,
     "well": write_well,
 }
+
+LAYOUTS = (*FORMATS, "zarr")
 
 FACTS = "spinlock.json"
 
@@ -45,9 +49,10 @@ def export(
     dataset
         An open dataset.
     to
-        ``parquet`` (metadata and features), ``webdataset`` or ``well``.
+        ``parquet`` (metadata and features), ``webdataset``, ``well``, or ``zarr`` (the whole dataset as
+        `storage.backend: zarr` would have stored it).
     output
-        The directory; it must not exist.
+        The directory; it must not exist. A Zarr store may be a URL.
     splits
         Rows of each split, as `spinlock.dataset.splits.split` gives them; ``train`` is all if not given.
 
@@ -60,8 +65,10 @@ def export(
     StorageError
         Where it cannot be written, or the dataset is damaged.
     """
-    if to not in FORMATS:
-        raise unknown_name("layout", to, FORMATS)
+    if to not in LAYOUTS:
+        raise unknown_name("layout", to, LAYOUTS)
+    if to == "zarr":
+        return _export_zarr(dataset, output, splits)
     target = Path(output)
     if target.exists():
         raise UsageError(f"{target} exists: choose another --output, or remove it first")
@@ -77,6 +84,27 @@ def export(
         shutil.rmtree(temporary, ignore_errors=True)
     counts = {name: rows.size for name, rows in chosen.items()}
     return {"path": str(target), "layout": to, "splits": counts, **written.counts, "note": written.note}
+
+
+def _export_zarr(
+    dataset: Dataset, output: str | Path, splits: Mapping[str, NDArray[np.int64]] | None
+) -> dict[str, Any]:
+    """Write a whole dataset as a Zarr store: row i stays draw i."""
+    if splits is not None:
+        raise UsageError("a Zarr store holds every row: leave out --split-by, and split when you read it")
+    target = resolved_output(str(output))
+    if form_to_make(target) != "zarr":
+        raise UsageError(f"{target}: end the name of a Zarr store in .zarr")
+    if is_taken(target):
+        raise UsageError(f"{target} exists: choose another --output, or remove it first")
+    final = dataset.copy_to_zarr(target)
+    return {
+        "path": str(target),
+        "layout": "zarr",
+        "splits": {"all": len(dataset)},
+        "bytes": final.size,
+        "note": "",
+    }
 
 
 def _facts(

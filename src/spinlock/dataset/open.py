@@ -13,11 +13,12 @@ import numpy as np
 from spinlock import __version__
 from spinlock.dataset.sample import Sample, plain
 from spinlock.dataset.statements import check_statements
-from spinlock.errors import StorageError
+from spinlock.errors import StorageError, UsageError
 from spinlock.storage import Layout, StoredDataset, open_stored, with_features
 
 if TYPE_CHECKING:
     import torch
+    import xarray
     from matplotlib.figure import Figure
     from torch import nn
 
@@ -147,12 +148,40 @@ class Dataset:
         """Write the dataset with these features to a path, as `spinlock.storage.with_features` does."""
         return with_features(self._file, path, features, blocks, facts, checkpoint)
 
+    def copy_to_zarr(self, path: Path) -> "FinalFile":
+        """Write the dataset as a Zarr store, at a path of this machine or a `Url`."""
+        from spinlock.storage.zarr_sources import copy_to_zarr
+
+        return copy_to_zarr(self._file, path)
+
     def array(self, path: str, index: int, part: tuple[slice, ...] = ()) -> np.ndarray:
         """Return one row of fields by the array's path in the file, float32 on the native grid.
 
         ``part`` holds slices of the first axes (realizations, frames); only what they need is read.
         """
         return self._file.row(path, self._row(index), part=part)
+
+    def padded(self, path: str, index: int) -> np.ndarray:
+        """Return one row of fields by the array's path, on the largest grid, padded with NaN."""
+        return self._file.row(path, self._row(index), size=self.layout.side)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Return a view with named axes that reads rows when they are asked for; needs the package xarray.
+
+        Raises
+        ------
+        UsageError
+            Where xarray is not installed.
+        """
+        try:
+            from spinlock.dataset.xarray_view import to_xarray
+        except ModuleNotFoundError as error:
+            if error.name != "xarray":
+                raise
+            raise UsageError(
+                'the view needs the package xarray: run pip install "spinlock[xarray]"'
+            ) from None
+        return to_xarray(self)
 
     def table(self, path: str) -> np.ndarray:
         """Return a table by its path in the file, N rows; text as str."""

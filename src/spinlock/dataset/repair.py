@@ -26,10 +26,11 @@ from spinlock.dataset.added_features import (
     finalize_with_features,
     miss_features,
 )
-from spinlock.dataset.output import check_name, check_replaceable, check_writable
+from spinlock.dataset.output import check_name, check_replaceable, check_writable, is_taken
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.proven import environments_are_here, proven_choice
 from spinlock.dataset.provenance import refuse_mixing
+from spinlock.dataset.repair_spin import begin_folder_repair
 from spinlock.dataset.rows import drawn_facts
 from spinlock.dataset.statements import ENVIRONMENT, MALFORMED, environments_of, timings_of
 from spinlock.errors import SpinlockError, StorageError, UsageError
@@ -41,6 +42,7 @@ from spinlock.storage import (
     FinalFile,
     Receipt,
     finalize,
+    form_to_make,
     shard_path,
     verify,
     write_receipt,
@@ -222,7 +224,11 @@ def begin_repair(output: Path, plan: Plan, allow_mixed: bool) -> Repair | None:
         Where there is nothing to repair, or something else than the dataset of this plan, or a damaged file
         that may not be read or written.
     """
-    check_name(output)
+    form = form_to_make(output)
+    check_name(output, form=form)
+    if form != "hdf5" and is_taken(output):
+        begin_folder_repair(output, plan)
+        return None
     if not output.exists():
         if run_directory_path(output).is_dir():
             return None  # the run goes on, and makes again what is damaged of its shards

@@ -40,6 +40,9 @@ def _shard_damage(spin: SpinDirectory) -> Iterator[Damage]:
         shard = shard_path(spin.path, number)
         first = number * spin.rows_per_shard
         last = min(first + spin.rows_per_shard, spin.layout.samples)
+        if not shard.is_file():
+            yield Damage(f"shards/{shard.name}", None, f"is missing, and rows {first} to {last - 1} with it")
+            continue
         try:
             with closing(open_h5(shard)) as file:
                 yield from _chunk_damage(spin, file, first, last)

@@ -22,6 +22,8 @@ def require_zarr(where: Path) -> None:
         if isinstance(where, Url):
             fsspec.get_filesystem_class(str(where).partition("://")[0])
     except ImportError as error:
+        if str(error).startswith("Install "):  # fsspec names the package of a kind of URL
+            raise UsageError(f"{where}: {error} with pip") from None
         raise UsageError(
             f'{where} needs packages that are not installed ({error}): run pip install "spinlock[zarr]"'
         ) from None
