@@ -27,11 +27,13 @@ EXAMPLE = Layout(
 
 INTRODUCTION = """# Data format
 
-One HDF5 file. Row i of every array is draw i. The side of stored fields is the largest grid, G; a smaller
-field stands in the corner `[:g, :g]` with g = `metadata/grid_sizes[i]`, the rest is NaN (tiles of padding
-are not stored at all). `spinlock.dataset.open_dataset` crops by itself.
+A dataset is one HDF5 file, a `.spin` directory or a Zarr store: [forms.md](forms.md) says which is for what.
+All three hold the same arrays under the same names. Row i of every array is draw i. The side of stored
+fields is the largest grid, G; a smaller field stands in the corner `[:g, :g]` with g =
+`metadata/grid_sizes[i]`, the rest is NaN (tiles of padding are not stored at all).
+`spinlock.dataset.open_dataset` crops by itself.
 
-Plain h5py opens the file. For zstd and lz4 it needs the filters of hdf5plugin:
+Plain h5py opens the HDF5 file. For zstd and lz4 it needs the filters of hdf5plugin:
 
 ```python
 import h5py
@@ -65,6 +67,8 @@ differs between two files of one plan.
 `/metadata/checksums` holds a CRC-32 for every chunk and for every row of the tables, and one SHA-256 over
 everything else; a flipped bit is found when the file is opened, or when the chunk is first read.
 
+## Arrays
+
 """
 
 CLOSING = """
@@ -72,7 +76,7 @@ CLOSING = """
 float16 files only: the frames of each realization from the first value beyond the float16 range on, which
 are stored as NaN.
 
-Sizes in this table are those of a file with 100 samples, 3 realizations, 3 channels, grids of 32 and 64,
+Sizes in this table are those of a dataset with 100 samples, 3 realizations, 3 channels, grids of 32 and 64,
 features, and every eighth of 24 steps stored as float16.
 """
 

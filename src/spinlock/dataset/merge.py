@@ -16,7 +16,7 @@ from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.summary import Summary, summarise
 from spinlock.errors import StorageError, UsageError
 from spinlock.execution.plan import Plan, make_plan
-from spinlock.execution.run_directory import RunDirectory, run_directory_path
+from spinlock.execution.run_directory import FOLDERS, RunDirectory, run_directory_path
 from spinlock.storage import (
     Receipt,
     form_at,
@@ -24,9 +24,10 @@ from spinlock.storage import (
     read_receipts,
     shard_path,
     write_errors,
-    write_receipt,
 )
+from spinlock.storage.atomic import fsync
 from spinlock.storage.locks import is_locked
+from spinlock.storage.receipts import receipt_path
 from spinlock.storage.spin_writer import link_or_copy, plan_of
 
 logger = logging.getLogger("spinlock")
@@ -93,6 +94,9 @@ def merge(
         for number, one in sorted(found.items()):
             _adopt(run, number, one)
             progress.advance()
+        with write_errors(run.path):
+            for folder in FOLDERS:
+                fsync(run.path / folder)
         progress.stage("finalizing")
         join_shards(run, sampling, "merge", len(directories))
     return summarise(target, made=plan.total_samples)
@@ -173,8 +177,8 @@ def _adopt(run: RunDirectory, number: int, one: _Found) -> None:
     """Let a shard and its receipt stand in the run directory too."""
     if one.directory.resolve() == run.path.resolve():
         return
-    target = shard_path(run.path, number)
-    with write_errors(target):
-        target.unlink(missing_ok=True)
-        link_or_copy(shard_path(one.directory, number), target)
-    write_receipt(run.path, one.receipt)
+    for place in (shard_path, receipt_path):
+        target = place(run.path, number)
+        with write_errors(target):
+            target.unlink(missing_ok=True)
+            link_or_copy(place(one.directory, number), target)
