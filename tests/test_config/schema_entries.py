@@ -155,6 +155,18 @@ def output_is_made_there(before: Config, after: Config) -> None:
     assert Path(after.dataset.output_path).is_file()
 
 
+def backend_insists(before: Config, after: Config) -> None:
+    for path in ("one.h5", "one.spin", "one.zarr"):
+        config_of(
+            BASE | {"dataset": {"output_path": path, "storage": {"backend": before.dataset.storage.backend}}}
+        )
+    with pytest.raises(SpinlockError, match="does not go with"):
+        config_of(
+            BASE
+            | {"dataset": {"output_path": "one.zarr", "storage": {"backend": after.dataset.storage.backend}}}
+        )
+
+
 def failure_stops(before: Config, after: Config) -> None:
     assert sampling_report(make_plan(before)).failures
     with pytest.raises(SpinlockError, match="nothing was computed"):
@@ -244,6 +256,7 @@ ENTRIES: dict[str, Entry] = {
     "features.during_generation": Entry(False, True, "layout data"),
     "features.categories": Entry("all", ["spectral", "temporal"], "data", MEASURED),
     "features.sdf_version": Entry("2.0.0", "1.0.0", "layout data", MEASURED),
+    "dataset.storage.backend": Entry("auto", "hdf5", proof=backend_insists),
     "dataset.output_path": Entry("one.h5", "folder/another.hdf5", proof=output_is_made_there),
     "dataset.storage.compression": Entry("zstd", "lz4", "layout"),
     "dataset.storage.compression_level": Entry(ABSENT, 9, "layout"),

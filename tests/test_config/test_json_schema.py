@@ -25,7 +25,7 @@ GENERATION = "simulation.input_generation"
 
 SEVERAL_VALUES = """reversed integers, reversed reals, equal reals, log from 0, log of integers, alpha idle,
 noise type without noise, parameter under two headings, all weights zero, options in no use, level,
-option that does not suit a grid, every > steps"""
+option that does not suit a grid, every > steps, another backend"""
 BESIDE_AN_OWN_LABEL = "unknown type, unknown method"
 NO_JSON = """key twice, number as a key, boolean as a key, list as a key, null character, surrogate, nan,
 infinity, huge integer, overflow, infinite weight"""

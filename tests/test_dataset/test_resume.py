@@ -137,7 +137,7 @@ def test_fresh_makes_everything_again(tmp_path, plain):
     (parts / "receipts" / "part-000000.json").write_text(edited.to_json())
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spinlock.dataset.generate.file_attributes", spying(seen))
+        patch.setattr("spinlock.dataset.joining.file_attributes", spying(seen))
         tiny.generate(output, tiny.PLAIN, fresh=True)
     assert [r.attempt for r in seen] == [1, 1, 1]
     assert tiny.differing(plain, output) == []
@@ -150,7 +150,7 @@ def test_without_fresh_the_receipts_are_believed(tmp_path):
     (parts / "receipts" / "part-000000.json").write_text(edited.to_json())
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spinlock.dataset.generate.file_attributes", spying(seen))
+        patch.setattr("spinlock.dataset.joining.file_attributes", spying(seen))
         tiny.generate(output, tiny.PLAIN)
     assert [r.attempt for r in seen] == [9, 1, 1]
 

@@ -114,7 +114,7 @@ _CATEGORIES = {
         {"type": "array", "items": {"enum": list(CATEGORIES)}, "minItems": 1, "uniqueItems": True},
     ]
 }
-_OUTPUT_PATH = {"type": "string", "pattern": r"\.(h5|hdf5|spin|zarr)$"}
+_OUTPUT_PATH = {"type": "string", "pattern": r"^(.*://.*\.zarr|(?!.*://).*\.(h5|hdf5|spin|zarr))$"}
 
 Workers = Annotated[
     int | Literal["auto"],

@@ -134,8 +134,9 @@ def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None, s
     With features that were added, their parts and a file without them stand there as well. A share of all
     rows is not joined to a dataset.
     """
+    place = run_directory_path(output) if isinstance(output, Url) else output
     if share < 1:
-        require_space(run_directory_path(output), int(SLACK * share * estimate(plan).data_bytes))
+        require_space(place, int(SLACK * share * estimate(plan).data_bytes))
         return
     receipts = read_receipts(run_directory_path(output), plan.digest).valid.values()
     committed = sum(receipt.size for receipt in receipts)
@@ -144,4 +145,4 @@ def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None, s
     if added is not None:
         features = plan.total_samples * added.row_bytes(plan.layout.realizations)
         needed += int(SLACK * (data_bytes + 2 * features))
-    require_space(run_directory_path(output), needed)
+    require_space(place, needed)

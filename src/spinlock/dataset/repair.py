@@ -165,14 +165,10 @@ class Repair:
         path = shard_path(run.path, shard)
         written = write_shard(path, plan.layout, lo, hi, rows, {"plan_digest": plan.digest})
         share = (hi - lo) / plan.total_samples
-        return Receipt(
-            shard=shard,
-            lo=lo,
-            hi=hi,
-            plan_digest=plan.digest,
-            size=written.size,
-            sha256=written.sha256,
-            digest=written.digest,
+        return Receipt.of(
+            shard,
+            written,
+            plan.digest,
             timings={stage: round(seconds * share, 6) for stage, seconds in self.timings.items()},
             versions=software_versions(),
             environment=self.environment,

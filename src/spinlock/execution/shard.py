@@ -71,14 +71,10 @@ def run_shard(
     written = write_shard(path, plan.layout, low, high, work.rows(low, high), {"plan_digest": plan.digest})
     work.clock.add("writing", stages.now() - started - work.rows_seconds)
     work.clock.move("writing", work.clock.traffic["encoding"][1], written.size)
-    receipt = Receipt(
-        shard=shard,
-        lo=low,
-        hi=high,
-        plan_digest=plan.digest,
-        size=written.size,
-        sha256=written.sha256,
-        digest=written.digest,
+    receipt = Receipt.of(
+        shard,
+        written,
+        plan.digest,
         timings={stage: round(seconds, 6) for stage, seconds in work.clock.seconds.items()},
         versions=software_versions(),
         environment=numerical_environment(device),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, commit_text, no_checkpoint
@@ -65,6 +66,11 @@ class Receipt:
     attempt: int = 1
     extraction_seconds: Sequence[float] = field(default_factory=list)
     traffic: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shard: int, file: ShardFile, plan_digest: str, **how: Any) -> "Receipt":
+        """Return the receipt of a committed shard; ``how`` are the fields that say how it was made."""
+        return cls(shard, file.lo, file.hi, plan_digest, file.size, file.sha256, file.digest, **how)
 
     def shard_file(self, directory: Path) -> ShardFile:
         """Return the shard that the receipt stands for."""
