@@ -81,5 +81,5 @@ def test_lengths_beyond_the_counter_are_refused(tmp_path, length):
 
 @pytest.mark.parametrize("index", [3, -4])
 def test_a_row_that_is_not_there_is_refused(tmp_path, index):
-    with pytest.raises(IndexError, match="this dataset has 3 rows"):
+    with pytest.raises(IndexError, match="this dataset holds 3 rows"):
         VirtualDataset(tiny.config_of(tmp_path / "a.h5", tiny.PLAIN))[index]

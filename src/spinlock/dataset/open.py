@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spinlock import __version__
+from spinlock.dataset.drawn import Drawn
 from spinlock.dataset.sample import Sample, plain
 from spinlock.dataset.statements import check_statements
 from spinlock.errors import StorageError, UsageError
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
     from spinlock.config.model import Config
     from spinlock.dataset.animation import Animation
-    from spinlock.execution.plan import Draw, Plan
-    from spinlock.rollout import Rollout
+    from spinlock.execution.plan import Plan
     from spinlock.storage import FinalFile
     from spinlock.storage.atomic import Checkpoint
     from spinlock.storage.feature_copy import Block
@@ -51,7 +51,7 @@ def _refuse_shard(file: StoredDataset) -> None:
         )
 
 
-class Dataset:
+class Dataset(Drawn):
     """A complete dataset, opened for reading; `open_dataset` makes one.
 
     ``len(ds)``, ``ds[i]`` and iteration give its rows; ``ds.operator(i)`` and ``ds.rollout(i)`` make again
@@ -70,13 +70,13 @@ class Dataset:
         """Where it stands."""
         return self._file.path
 
+    @property
+    def _name(self) -> str:
+        return str(self.path)
+
     def __len__(self) -> int:
         """Return N."""
         return self._file.layout.samples
-
-    def __iter__(self) -> Iterator[Sample]:
-        """Iterate over the rows in order."""
-        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Sample:
         """Return a row; negative indices count from the end.
@@ -98,12 +98,6 @@ class Dataset:
             parameters={name: column[row].item() for name, column in self.parameters.items()},
             metadata={name: plain(column[row]) for name, column in self.metadata.items()},
         )
-
-    def _row(self, index: int) -> int:
-        row = index + len(self) if index < 0 else index
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {index} is out of range: {self.path} holds {len(self)} rows")
-        return row
 
     @property
     def timesteps(self) -> tuple[int, ...]:
@@ -241,10 +235,6 @@ class Dataset:
             )
         return plan
 
-    def draw(self, index: int) -> "Draw":
-        """Return the recipe of a row: every parameter and the initial condition."""
-        return self.plan.draw(self._row(index))
-
     def operator(self, index: int, device: str = "cpu") -> "nn.Module":
         """Return the operator of a row, rebuilt from keys; ``operator(x)`` maps [B, C, g, g] to the same.
 
@@ -283,48 +273,6 @@ class Dataset:
 
         made = json.loads(self._file.attributes["provenance"])["environments"]
         return made == [numerical_environment(device)]
-
-    def rollout(
-        self,
-        index: int,
-        num_timesteps: int | None = None,
-        num_realizations: int | None = None,
-        device: str = "cpu",
-    ) -> "Rollout":
-        """Return the rollout of a row with all its frames, torch float32 [M, T + 1, C, g, g].
-
-        In the environment that made the dataset, the frames are those stored, bit for bit (before rounding to
-        the storage precision); more timesteps or realizations continue them.
-
-        Parameters
-        ----------
-        index
-            The row.
-        num_timesteps, num_realizations
-            Operator applications and ensemble size; those of the dataset if not given.
-        device
-            Where to compute.
-
-        Raises
-        ------
-        IndexError
-            If there is no such row.
-        UsageError
-            If steps or realizations are none, or too many for the random numbers' counter.
-        """
-        from spinlock.execution.devices import prepare_process, resolve_device
-        from spinlock.execution.stacks import sample_of
-
-        prepare_process()
-        steps = self.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
-        return sample_of(
-            self.plan,
-            self.draw(index),
-            resolve_device(device),
-            keep=tuple(range(steps + 1)),
-            num_timesteps=steps,
-            num_realizations=num_realizations,
-        ).rollout
 
     def plot(self, index: int, *, aggregates: "Sequence[str] | None" = None, shown: int = 3) -> "Figure":
         """Return a matplotlib figure of a row: input, realizations, aggregates, spectra; no rollout is run.

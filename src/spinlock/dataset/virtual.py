@@ -1,17 +1,17 @@
 """A dataset that is never stored: each row is made when it is asked for, with the bits it has in a file."""
 
 import operator
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinlock.config import config_from_stored, load_config
 from spinlock.config.model import Config
+from spinlock.dataset.drawn import Drawn
 from spinlock.dataset.sample import Sample
 from spinlock.errors import UsageError
 from spinlock.execution.devices import prepare_process, resolve_device
-from spinlock.execution.plan import Draw, Plan, make_plan
+from spinlock.execution.plan import Plan, make_plan
 from spinlock.execution.simulate import build_operator, stored_row
 from spinlock.execution.stacks import sample_of
 from spinlock.keys import MAX_INDEX
@@ -19,10 +19,8 @@ from spinlock.keys import MAX_INDEX
 if TYPE_CHECKING:
     from torch import nn
 
-    from spinlock.rollout import Rollout
 
-
-class VirtualDataset:
+class VirtualDataset(Drawn):
     """The dataset of a configuration, computed row by row; nothing is written.
 
     ``ds[i]`` takes one rollout, whatever i is: draws, weights, initial conditions and noise are found by
@@ -84,20 +82,6 @@ class VirtualDataset:
         """Return N."""
         return self._length
 
-    def __iter__(self) -> Iterator[Sample]:
-        """Iterate over the rows in order."""
-        return (self[index] for index in range(len(self)))
-
-    def _row(self, index: int) -> int:
-        row = index + len(self) if index < 0 else index
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {index} is out of range: this dataset has {len(self)} rows")
-        return row
-
-    def draw(self, index: int) -> Draw:
-        """Return the recipe of a row: every parameter and the initial condition."""
-        return self.plan.draw(self._row(index))
-
     def __getitem__(self, index: int) -> Sample:
         """Return a row, made now; negative indices count from the end.
 
@@ -127,17 +111,3 @@ class VirtualDataset:
     def operator(self, index: int, device: str = "cpu") -> "nn.Module":
         """Return the operator of a row; ``operator(x)`` maps [B, C, g, g] to the same."""
         return build_operator(self.plan, self.draw(index), resolve_device(device))
-
-    def rollout(
-        self, index: int, num_timesteps: int | None = None, num_realizations: int | None = None
-    ) -> "Rollout":
-        """Return the rollout of a row with all its frames, torch float32 [M, T + 1, C, g, g]."""
-        steps = self.config.simulation.num_timesteps if num_timesteps is None else num_timesteps
-        return sample_of(
-            self.plan,
-            self.draw(index),
-            resolve_device(self.device),
-            keep=tuple(range(steps + 1)),
-            num_timesteps=steps,
-            num_realizations=num_realizations,
-        ).rollout
