@@ -112,8 +112,8 @@ def wait_for_parts(process: subprocess.Popen[str], path: Path, count: int) -> No
 
 KILLED_AT = """
 import os, signal
-from spinlock.storage import feature_copy
-written = feature_copy.copy_with_features
+from spinlock.storage import forms
+written = forms.copy_with_features
 def killed(source, path, features, blocks, facts, checkpoint):
     def watched(step):
         checkpoint(step)
@@ -121,6 +121,6 @@ def killed(source, path, features, blocks, facts, checkpoint):
         if name == {step!r}:
             os.kill(os.getpid(), signal.SIGKILL)
     return written(source, path, features, blocks, facts, watched)
-feature_copy.copy_with_features = killed
+forms.copy_with_features = killed
 """
 """Code that kills its process with SIGKILL as a step of the writing begins."""

@@ -117,11 +117,11 @@ def test_a_file_replaced_while_it_is_validated_is_no_damage(two, tmp_path, monke
         output, left = copied(two["old"], tmp_path / f"{name}.h5"), [1]
         original = getattr(verification, name)
 
-        def replacing(*words, original=original, left=left, output=output):
+        def replacing(*words, original=original, left=left, output=output, **more):
             if left:
                 left.pop()
                 replace_by(output, two["new"])
-            return original(*words)
+            return original(*words, **more)
 
         with monkeypatch.context() as patch:
             patch.setattr(verification, name, replacing)

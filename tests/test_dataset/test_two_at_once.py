@@ -13,7 +13,7 @@ from spinlock.dataset.validate import validate
 from spinlock.errors import StorageError
 from spinlock.execution.plan import make_plan
 from spinlock.execution.run_directory import RunDirectory
-from spinlock.storage import feature_copy
+from spinlock.storage import forms
 from spinlock.storage.feature_copy import copy_with_features
 from test_dataset import feature_files
 
@@ -196,7 +196,7 @@ def test_an_extraction_does_not_replace_what_replaced_its_dataset(tmp_path, undi
 
             return copy_with_features(source, path, features, blocks, facts, reached)
 
-        monkeypatch.setattr(feature_copy, "copy_with_features", write)
+        monkeypatch.setattr(forms, "copy_with_features", write)
         with pytest.raises(StorageError, match="was replaced while its features were computed"):
             feature_files.extract(output, categories=["spatial"])
         assert output.read_bytes() == undisturbed[1].read_bytes()
