@@ -229,6 +229,12 @@ int renameat(int at, const char *from, int there, const char *to) {
   return real(at, from, there, to);
 }
 
+int renameat2(int at, const char *from, int there, const char *to, unsigned flags) {
+  REAL(int, "renameat2", int, const char *, int, const char *, unsigned);
+  PATH_CALL("rename", there, to);
+  return real(at, from, there, to, flags);
+}
+
 int unlink(const char *path) {
   REAL(int, "unlink", const char *);
   PATH_CALL("unlink", AT_FDCWD, path);

@@ -14,7 +14,7 @@ import pytest
 import spinlock.storage
 from spinlock.errors import OptionError
 from spinlock.storage import opening
-from spinlock.storage.codecs import CODECS, _zstd_content_size
+from spinlock.storage.codecs import CODECS, zstd_content_size
 from spinlock.storage.heaps import heap_checksums, heaps_are_sound
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.schema import LIMITS, STRING_TABLES, Parameter
@@ -98,14 +98,14 @@ def test_the_size_in_a_zstandard_header_is_read_as_rfc_8878_says(flag, single, w
     stored = (size - 256 if width == 2 else size).to_bytes(width, "little")
     window = b"" if single else b"\x58"
     header = bytes([descriptor]) + window + b"\xaa" * (0, 1, 2, 4)[dictionary] + stored
-    assert _zstd_content_size(b"\x28\xb5\x2f\xfd" + header + b"\x99" * 9) == size
+    assert zstd_content_size(b"\x28\xb5\x2f\xfd" + header + b"\x99" * 9) == size
 
 
 def test_a_zstandard_frame_may_say_no_size():
-    assert _zstd_content_size(b"\x28\xb5\x2f\xfd\x00\x58" + b"\x99" * 9) is None
-    assert _zstd_content_size(b"\x28\xb5\x2f\xfe\x20\x07" + b"\x99" * 9) is None
-    assert _zstd_content_size(b"\x28\xb5\x2f\xfd\x20\x07") == 7
-    assert _zstd_content_size(b"\x28\xb5\x2f\xfd\x20") is None
+    assert zstd_content_size(b"\x28\xb5\x2f\xfd\x00\x58" + b"\x99" * 9) is None
+    assert zstd_content_size(b"\x28\xb5\x2f\xfe\x20\x07" + b"\x99" * 9) is None
+    assert zstd_content_size(b"\x28\xb5\x2f\xfd\x20\x07") == 7
+    assert zstd_content_size(b"\x28\xb5\x2f\xfd\x20") is None
 
 
 # --- heaps ---

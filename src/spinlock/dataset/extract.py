@@ -21,6 +21,8 @@ from spinlock.dataset.output import (
     check_name,
     check_replaceable,
     check_writable,
+    is_taken,
+    require_packages,
     resolved_output,
 )
 from spinlock.dataset.progress import Progress, Silent
@@ -28,7 +30,7 @@ from spinlock.errors import InterruptedRunError, SpinlockError, StorageError, Us
 from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
-from spinlock.storage import open_stored, require_space
+from spinlock.storage import Url, open_stored, require_space
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.features import HDF5FeatureReader
@@ -152,6 +154,8 @@ class FeatureExtractionPipeline:
             choice = FeatureChoice.of(validated_features(section, self._asked))
             asked = {**asdict(choice), "max_samples": self.max_samples}
             check_name(self.output, "--output", form_for(self.path, self.output))
+            require_packages(self.output)
+            dataset.require_writable_form(self.output)
             work = FeatureWork(self.output)
             cleared = work.is_cleared and not self.overwrite and self._has_features(dataset, choice)
             if cleared or work.is_finished(self._digest_at_output(), asked):
@@ -206,7 +210,7 @@ class FeatureExtractionPipeline:
                 f"{self.path} has features already (version {dataset.layout.features.version}); replace them "
                 "with --overwrite. Nothing was changed"
             )
-        if self.output != self.path and self.output.exists():
+        if self.output != self.path and is_taken(self.output):
             raise UsageError(
                 f"{self.output} exists; choose another --output or replace it with --overwrite. "
                 "Nothing was changed"
@@ -214,7 +218,8 @@ class FeatureExtractionPipeline:
 
     def _require_space(self, dataset: Dataset, layout: FeatureLayout) -> None:
         features = len(dataset) * layout.row_bytes(dataset.layout.realizations)
-        require_space(self.output, int(SLACK * (dataset.stored_bytes + 2 * features)))
+        copied = 0 if isinstance(self.output, Url) else dataset.stored_bytes + features
+        require_space(FeatureWork(self.output).path, int(SLACK * (copied + features)))
 
     def _join(self, rows: FeatureRows, parts: FeatureParts, sealed: Callable[[str], None]) -> None:
         """Write the dataset with its features, and put it in its place in one step."""

@@ -1,7 +1,8 @@
 """The work of an extraction: the folder beside its output that holds finished parts until the end.
 
-Beside the output ``x.h5`` stands ``x.h5.features.parts/``. Parts hold what was computed; ``finished.json``
-names the file that was made of them, in case the process is killed between renaming it and clearing up.
+Beside the output ``x.h5`` stands ``x.h5.features.parts/`` (for a URL, in the working directory).
+Parts hold what was computed; ``finished.json`` names the file that was made of them, in case the process is
+killed between renaming it and clearing up.
 """
 
 import json
@@ -13,7 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from spinlock.errors import SpinlockError
-from spinlock.storage import DirectoryLock, commit_text, remove_temporaries, system_reason, write_errors
+from spinlock.storage import (
+    DirectoryLock,
+    Url,
+    commit_text,
+    remove_temporaries,
+    system_reason,
+    write_errors,
+)
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree
 from spinlock.storage.locks import LOCK_NAME
@@ -39,18 +47,19 @@ class FeatureWork:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.path = output.with_name(f"{output.name}.features.parts")
+        beside = Path(output.name) if isinstance(output, Url) else output
+        self.path = beside.with_name(f"{output.name}.features.parts")
         self._lock = DirectoryLock(self.path)
 
     def __enter__(self) -> Self:
         """Create and lock the folder, and remove what a killed process was writing."""
         make_folder(self.path, "", "give an --output in a folder you may write to")
         self._lock.acquire()
-        generating = self.output.with_name(f"{self.output.name}.parts").exists()
+        generating = self.path.with_name(f"{self.output.name}.parts").exists()
         try:
             with write_errors(self.path):
                 remove_temporaries(self.path)
-                if not generating:  # else `generate` may be writing there
+                if not generating and not isinstance(self.output, Url):  # `generate` may write there
                     remove_temporaries(self.output.parent, self.output.name)
         except BaseException:
             self._lock.release()

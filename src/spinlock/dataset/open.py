@@ -16,6 +16,7 @@ from spinlock.dataset.sample import Sample, plain
 from spinlock.dataset.statements import check_statements
 from spinlock.errors import StorageError, UsageError
 from spinlock.storage import Layout, StoredDataset, open_stored, with_features
+from spinlock.storage.forms import require_writable_form
 
 if TYPE_CHECKING:
     import torch
@@ -130,6 +131,10 @@ class Dataset(Drawn):
         if self.layout.features is None:
             return {}
         return self._file.group_attributes("features") | self._file.group_attributes("features/sdf")
+
+    def require_writable_form(self, path: Path) -> None:
+        """Raise `UsageError` where `copy_with_features` cannot write to such a path."""
+        require_writable_form(self._file, path)
 
     def copy_with_features(
         self,

@@ -51,6 +51,7 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
         Where something else stands there and ``force`` is not given, or the path cannot be written.
     """
     check_name(output, form=form_to_make(output))
+    require_packages(output)
     if is_taken(output) and not force:
         if plan.digest == _stored_digest(output):
             if fresh:
@@ -65,6 +66,14 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
         )
     check_writable(output)
     return False
+
+
+def require_packages(output: Path) -> None:
+    """Raise `UsageError` where packages are missing that are needed to make a dataset there."""
+    if form_to_make(output) == "zarr":
+        from spinlock.storage.zarr_store import require_zarr
+
+        require_zarr(output)
 
 
 def is_taken(output: Path) -> bool:

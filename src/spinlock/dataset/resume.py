@@ -12,6 +12,7 @@ from spinlock.errors import StorageError
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import RunDirectory, remove_finished_work, run_directory_path
 from spinlock.storage import Receipt, verify
+from spinlock.storage.spin_writer import remove_lock
 
 logger = logging.getLogger("spinlock")
 
@@ -46,6 +47,7 @@ def remove_work_of_complete(output: Path, plan: Plan) -> None:
     StorageError
         Where the dataset is damaged: the work is then that of a repair, and stays.
     """
+    remove_lock(output)
     if not run_directory_path(output).is_dir() and not repair_parts(output):
         return
     damage = verify(output)

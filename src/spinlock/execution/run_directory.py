@@ -96,7 +96,8 @@ class RunDirectory:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
                 remove_temporaries(self.path / folder)
             remove_temporaries(self.path)
-            if not is_locked(self.output.with_name(f"{self.output.name}.features.parts")):
+            features = self.output.with_name(f"{self.output.name}.features.parts")
+            if not isinstance(self.output, Url) and not is_locked(features):
                 remove_temporaries(self.output.parent, self.output.name)  # else an extraction may write there
         commit_text(self.path / PLAN_FILE, json.dumps(self._description(), indent=1))
 

@@ -1,5 +1,7 @@
 """Atomic commit: a file appears at its path complete and on disk, or not at all."""
 
+import ctypes
+import errno
 import os
 import re
 import shutil
@@ -14,6 +16,12 @@ Checkpoint = Callable[[str], None]
 """Called with the name of each step of a commit as it begins; what it raises abandons the commit."""
 
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}$")
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Constants of Linux, renameat2(2)."""
+
+NO_EXCHANGE = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM))
+"""What a system or file system answers that cannot exchange names."""
 
 SYSTEM_WORDS = re.compile(r"error message = '([^']*)'")
 """Where HDF5 says in the middle of a long text what the system said."""
@@ -125,25 +133,47 @@ def temporary_beside(path: Path) -> Path:
 def publish_folder(work: Path, path: Path, checkpoint: Checkpoint = no_checkpoint) -> None:
     """Rename a finished folder to ``path``; what stands there before is removed once it is replaced.
 
+    Where the system can exchange two names, ``path`` is at no moment without the old or the new.
+
     Raises
     ------
     StorageError
         Where a step fails; ``path`` is then as it was.
     """
-    aside = temporary_beside(path)
     checkpoint("rename")
     with write_errors(path):
-        replaced = path.exists()
-        if replaced:
-            os.rename(path, aside)  # noqa: PTH104 (the same call as below)
-        try:
+        replaced = _replace(work, path) if path.exists() else None
+        if replaced is None:
             os.rename(work, path)  # noqa: PTH104 (a rename, never a copy)
-        except OSError:
-            if replaced:
-                os.rename(aside, path)  # noqa: PTH104
-            raise
     checkpoint("fsync directory")
     with write_errors(path):
         fsync(path.parent)
-        if replaced:
-            shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+        if replaced is not None:
+            shutil.rmtree(replaced) if replaced.is_dir() else replaced.unlink()
+
+
+def _replace(work: Path, path: Path) -> Path:
+    """Put ``work`` in the place of ``path``; return where what stood there is now."""
+    if _exchange(work, path):
+        return work
+    aside = temporary_beside(path)
+    os.rename(path, aside)  # noqa: PTH104 (the same call as below)
+    try:
+        os.rename(work, path)  # noqa: PTH104
+    except OSError:
+        os.rename(aside, path)  # noqa: PTH104
+        raise
+    return aside
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange what stands at two paths in one step; False where system or file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))

@@ -137,8 +137,8 @@ def _zstd_encode(data: NDArray[np.uint8], itemsize: int, level: int) -> bytes:
 
 def _zstd_decode(data: bytes, itemsize: int, size: int) -> NDArray[np.uint8]:
     zstd = _package("numcodecs.zstd", "zstd")
-    if _zstd_content_size(data) != size:
-        raise _refuse("zstd", size, f"its header says {_zstd_content_size(data)}")
+    if zstd_content_size(data) != size:
+        raise _refuse("zstd", size, f"its header says {zstd_content_size(data)}")
     decoded = np.empty(size, np.uint8)
     try:
         zstd.decompress(data, decoded)
@@ -147,7 +147,7 @@ def _zstd_decode(data: bytes, itemsize: int, size: int) -> NDArray[np.uint8]:
     return unshuffle(decoded, itemsize)
 
 
-def _zstd_content_size(data: bytes) -> int | None:
+def zstd_content_size(data: bytes) -> int | None:
     """Return the content size in a Zstandard frame header (RFC 8878, section 3.1.1.1), None without one.
 
     The decoder itself accepts a frame that fills less than the buffer.

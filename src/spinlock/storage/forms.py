@@ -80,6 +80,19 @@ def finalize(
     return finalize_hdf5(path, layout, shards, attributes, checkpoint, facts, mode_of)
 
 
+def require_writable_form(source: StoredDataset, path: Path) -> None:
+    """Raise `UsageError` where `with_features` cannot write a dataset to ``path`` in the form asked for."""
+    form = form_for(source.path, path)
+    if form == "zarr":
+        from spinlock.storage.zarr_sources import require_other_place
+
+        require_other_place(source, path)
+    if form == "spin":
+        from spinlock.storage.spin_writer import require_shards
+
+        require_shards(source, path)
+
+
 def with_features(
     source: StoredDataset,
     path: Path,

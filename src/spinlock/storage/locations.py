@@ -15,6 +15,9 @@ INDEX_NAME = "index.h5"
 ZARR_ROOT = "zarr.json"
 """Stands at the root of every Zarr store."""
 
+HERE = ("file", "local")
+"""Schemes of URLs that lead to files of this machine."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):/+(.*)", re.DOTALL)
 
 
@@ -23,8 +26,9 @@ class Url(PosixPath):
 
     def __str__(self) -> str:
         """Return the URL."""
-        scheme, rest = _URL.fullmatch(super().__str__()).groups()  # pyright: ignore[reportOptionalMemberAccess]
-        return f"{scheme}://{rest}"
+        text = super().__str__()
+        parts = _URL.fullmatch(text)
+        return f"{parts[1]}://{parts[2]}" if parts else text
 
     def __fspath__(self) -> str:
         """Return the URL, which names no file."""
@@ -32,11 +36,14 @@ class Url(PosixPath):
 
 
 def location(where: str | Path) -> Path:
-    """Return a path, a `Url` where the text is one."""
+    """Return a path, a `Url` where the text is one; the URL of a file of this machine is its path."""
     if isinstance(where, Url):
         return where
     text = str(where)
-    return Url(text) if "://" in text and _URL.fullmatch(text) else Path(text)
+    parts = _URL.fullmatch(text) if "://" in text else None
+    if parts is None:
+        return Path(text)
+    return Path(f"/{parts[2]}") if parts[1].lower() in HERE else Url(text)
 
 
 def form_at(where: Path) -> Form:

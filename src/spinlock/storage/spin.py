@@ -21,7 +21,7 @@ from spinlock.storage.raw_chunks import checked_chunks
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.receipts import shard_path
 from spinlock.storage.schema import ArraySpec, field_arrays
-from spinlock.storage.shared_file import SharedFile
+from spinlock.storage.shared_file import SharedFile, all_of_hdf5
 from spinlock.storage.stored import ArrayInfo, StoredDataset
 from spinlock.storage.walk import H5_ERRORS, array_id
 
@@ -57,7 +57,7 @@ class SpinDirectory(StoredDataset):
             )
         self._index = DatasetFile(self.path / INDEX_NAME, with_fields=False)
         try:
-            self.rows_per_shard = self._stated_rows_per_shard()
+            self.rows_per_shard, self.field_bytes = self._stated_rows_per_shard(), self._stated_field_bytes()
         except StorageError:
             self._index.close()
             raise
@@ -71,6 +71,14 @@ class SpinDirectory(StoredDataset):
             raise refuse(self.path, f"its index says that a shard has {rows!r} rows")
         return rows
 
+    def _stated_field_bytes(self) -> dict[str, int]:
+        sizes, fields = self._index.stated(FIELD_BYTES), field_arrays(self._index.layout)
+        if sizes.keys() != {spec.path for spec in fields} or not all(
+            type(size) is int for size in sizes.values()
+        ):
+            raise refuse(self.path, f"its index says that the fields take {sizes!r:.80} bytes")
+        return sizes
+
     @property
     def grids(self) -> NDArray[np.int32]:
         """The native grid of every row, [N]."""
@@ -81,6 +89,10 @@ class SpinDirectory(StoredDataset):
         """Whether the index at the path is still the one that was opened and checked."""
         return self._index.is_current
 
+    def _was_replaced(self) -> bool:
+        """Whether shards at the path may be those of another dataset."""
+        return not self.is_current
+
     @property
     def num_shards(self) -> int:
         """The number of shards."""
@@ -88,9 +100,8 @@ class SpinDirectory(StoredDataset):
 
     @property
     def stored_bytes(self) -> int:
-        """The size of the index and of all shards that stand."""
-        shards = (self.path / "shards").glob("part-*.h5")
-        return self._index.stored_bytes + sum(shard.stat().st_size for shard in shards)
+        """The size of all its files."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     @property
     def content(self) -> dict[str, Any]:
@@ -140,23 +151,23 @@ class SpinDirectory(StoredDataset):
         return sorted([*self._index.describe_arrays(), *fields], key=lambda info: info.path)
 
     def _field_info(self, spec: ArraySpec) -> ArrayInfo:
-        stored = self._index.stated(FIELD_BYTES).get(spec.path, 0)
         return ArrayInfo(
             spec.path,
             spec.dims,
             spec.shape,
             spec.dtype,
             spec.chunks,
-            stored,
+            self.field_bytes[spec.path],
             spec.raw_bytes,
             self.compression,
         )
 
     def close(self) -> None:
         """Close its files; closing twice is harmless."""
-        for shard in self._shards.values():
-            shard.close()
-        self._index.close()
+        with all_of_hdf5():
+            for shard in self._shards.values():
+                shard.close()
+            self._index.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the shards behind: each process opens its own."""

@@ -1,5 +1,6 @@
 """Verification of a `.spin` directory: its index as a file is verified, then every shard against it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,11 +32,15 @@ def verify_spin(path: Path) -> list[Damage]:
     try:
         with SpinDirectory(path) as spin:
             return [*_shard_damage(spin), *_receipt_damage(spin)]
+    except H5_ERRORS as error:
+        return [Damage("", None, f"HDF5 cannot read it ({error_text(error)})")]
     except StorageError as error:
         return [Damage("", None, str(error))]
 
 
 def _shard_damage(spin: SpinDirectory) -> Iterator[Damage]:
+    sizes: Counter[str] = Counter()
+    sound = True
     for number in range(spin.num_shards):
         shard = shard_path(spin.path, number)
         first = number * spin.rows_per_shard
@@ -45,12 +50,22 @@ def _shard_damage(spin: SpinDirectory) -> Iterator[Damage]:
             continue
         try:
             with closing(open_h5(shard)) as file:
-                yield from _chunk_damage(spin, file, first, last)
+                for damage in _chunk_damage(spin, file, first, last):
+                    sound = False
+                    yield damage
+                for spec in field_arrays(spin.layout):
+                    sizes[spec.path] += array_id(file, spec.path).get_storage_size()
+            continue
         except StorageError as error:
             yield Damage(f"shards/{shard.name}", None, f"rows {first} to {last - 1}: {error}")
         except H5_ERRORS as error:
             what = f"rows {first} to {last - 1}: HDF5 cannot read it ({error_text(error)})"
             yield Damage(f"shards/{shard.name}", None, what)
+        sound = False
+    if sound and dict(sizes) != spin.field_bytes:
+        yield Damage(
+            "metadata", None, f"says that the fields take {spin.field_bytes} bytes, not {dict(sizes)}"
+        )
 
 
 def _chunk_damage(spin: SpinDirectory, file: h5py.File, first: int, last: int) -> Iterator[Damage]:

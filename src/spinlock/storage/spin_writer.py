@@ -1,5 +1,6 @@
 """Making a `.spin` directory: an index is written beside the shards, and the folder is renamed."""
 
+import errno
 import json
 import os
 import shutil
@@ -39,6 +40,10 @@ from spinlock.storage.walk import array_id, group
 
 KEPT_BESIDE_INDEX = ("shards", "receipts", "plan.json")
 """What a `.spin` directory holds beside its index."""
+
+
+FAILING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOENT))
+"""What no copy mends."""
 
 
 def finalize_spin(
@@ -86,22 +91,50 @@ def finalize_spin(
             write_attribute(group(file, "metadata"), FIELD_BYTES, dict(sizes))
 
     final = _write_index(work / INDEX_NAME, layout, stated, facts, fill, checkpoint)
-    publish_folder(work, path, checkpoint)
-    with write_errors(path):
-        (path / LOCK_NAME).unlink(missing_ok=True)
+    _publish(work, path, checkpoint)
     return FinalFile(path, final.size + sum(shard.size for shard in shards), final.digest)
+
+
+def _publish(work: Path, path: Path, checkpoint: Checkpoint) -> None:
+    """Make a run directory with an index the dataset at ``path``.
+
+    What is replaced would stand where the run directory stood for a moment, like the work of another run: a
+    folder of links is put in its place instead, and the run directory removed at the very end.
+    """
+    published = temporary_beside(path) if path.exists() else work
+    try:
+        if published is not work:
+            with write_errors(path):
+                _link(work, published)
+                os.replace(work / INDEX_NAME, published / INDEX_NAME)  # noqa: PTH105 (a rename, never a copy)
+        publish_folder(published, path, checkpoint)
+    finally:
+        if published is not work:
+            remove_tree(published)
+    with write_errors(path):
+        remove_lock(path)
+
+
+def remove_lock(path: Path) -> None:
+    """Remove the lock of the run that became the `.spin` directory at ``path``, if one is left there."""
+    if (path / INDEX_NAME).is_file():
+        (path / LOCK_NAME).unlink(missing_ok=True)
 
 
 def _copy_tables(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> dict[str, int]:
     """Copy the tables of a shard to the index; return the bytes that each of its fields takes."""
-    with closing(open_h5(shard.path)) as part:
-        if not states(part, layout, shard, plan_digest):
-            raise StorageError(
-                f"{shard.path} is not the shard of rows {shard.lo} to {shard.hi} of this plan: delete it and "
-                "run the same command again, which makes it anew"
-            )
-        copy_tables(file, part, carried_tables(layout), shard.lo)
-        return {spec.path: array_id(part, spec.path).get_storage_size() for spec in field_arrays(layout)}
+    remedy = "delete it and run the same command again, which makes it anew"
+    try:
+        with closing(open_h5(shard.path)) as part:
+            if states(part, layout, shard, plan_digest):
+                copy_tables(file, part, carried_tables(layout), shard.lo)
+                fields = field_arrays(layout)
+                return {spec.path: array_id(part, spec.path).get_storage_size() for spec in fields}
+    except (StorageError, KeyError) as error:
+        raise StorageError(f"{shard.path} is damaged ({error}): {remedy}") from error
+    raise StorageError(
+        f"{shard.path} is not the shard of rows {shard.lo} to {shard.hi} of this plan: {remedy}"
+    )
 
 
 def _write_index(
@@ -149,11 +182,7 @@ def spin_with_features(
     StorageError
         Where the source is damaged, rows are missing, or the disk fails.
     """
-    if not isinstance(source, SpinDirectory):
-        raise UsageError(
-            f"--output {path}: a .spin directory is made of shards, which {source.path} does not have; give "
-            "an --output ending in .h5 or .zarr"
-        )
+    require_shards(source, path)
 
     def fill(file: h5py.File) -> None:
         checkpoint("copy")
@@ -179,6 +208,15 @@ def spin_with_features(
     return FinalFile(path, final.size, final.digest)
 
 
+def require_shards(source: StoredDataset, path: Path) -> None:
+    """Raise `UsageError` where a dataset has no shards, of which ``path`` could be made."""
+    if not isinstance(source, SpinDirectory):
+        raise UsageError(
+            f"--output {path}: a .spin directory is made of shards, which {source.path} does not have; give "
+            "an --output ending in .h5 or .zarr"
+        )
+
+
 def _link(source: Path, target: Path) -> None:
     """Make ``target`` hold the shards and receipts of ``source``."""
     target.mkdir()
@@ -195,7 +233,9 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Make a file stand at ``target`` too: a hard link, or a copy on disk where links cannot lead there."""
     try:
         os.link(source, target)
-    except OSError:
+    except OSError as error:
+        if error.errno in FAILING:
+            raise
         shutil.copyfile(source, target)
         fsync(Path(target))
 

@@ -238,7 +238,13 @@ class StoredDataset(ABC):
         codec = find_codec(self.layout.compression)
         return codec.decode(data, dtype.itemsize, size).view(dtype).reshape(shape)
 
+    def _was_replaced(self) -> bool:
+        """Whether what could not be read may be part of another dataset, which stands at the path now."""
+        return False
+
     def _damaged(self, array: str, row: int, what: str) -> StorageError:
+        if self._was_replaced():
+            return StorageError(f"{self.path} was replaced since it was opened: open it again")
         return StorageError(
             f"{self.path}: {array}, row {row} is damaged ({what}). What to do: run `spinlock validate` to "
             "list all damage and generate the dataset again (`spinlock generate --repair` keeps what is "

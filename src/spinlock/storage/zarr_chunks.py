@@ -87,6 +87,11 @@ def blosc_codec(layout: Layout, spec: ArraySpec) -> dict[str, Any] | None:
     return {"cname": name, "clevel": level, "shuffle": shuffle, "typesize": itemsize, "blocksize": 0}
 
 
+def largest_frame(spec: ArraySpec) -> int:
+    """Return the bytes that no frame of a field's chunk exceeds, whatever its codec made of it."""
+    return 2 * _raw_bytes(spec) + 4096
+
+
 def object_name(spec: ArraySpec, shard: int) -> str:
     """Return the name of the object that holds a field's chunks of a shard."""
     return "/".join([spec.path, "c", str(shard), *("0" for _ in spec.shape[1:])])

@@ -1,11 +1,11 @@
 """Reading a Zarr store: checked when it is opened, each chunk checked when it is read."""
 
-import json
+import hashlib
+import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,38 +13,57 @@ from numpy.typing import NDArray
 
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.storage.array_spec import ArraySpec
-from spinlock.storage.digest import DIGEST, OBJECTS
-from spinlock.storage.object_facts import BLOCK_BYTES
+from spinlock.storage.digest import DIGEST
 from spinlock.storage.opening import grid_faults, refuse
 from spinlock.storage.raw_chunks import require_crc
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import CHECKSUMS, Layout, arrays, checksum_path
 from spinlock.storage.spin import ROWS_PER_SHARD
 from spinlock.storage.stored import ArrayInfo, StoredDataset
-from spinlock.storage.zarr_chunks import ABSENT, Position, index_bytes, object_name, parse_index, unframed
-from spinlock.storage.zarr_digest import (
-    array_digest,
-    canonical,
-    digest_of,
-    group_digest,
-    listing,
-    text_entries,
+from spinlock.storage.zarr_chunks import (
+    ABSENT,
+    Position,
+    index_bytes,
+    largest_frame,
+    object_name,
+    parse_index,
+    unframed,
 )
-from spinlock.storage.zarr_store import Objects, quiet_zarr
-from spinlock.storage.zarr_tree import METADATA, create_zarr_array
+from spinlock.storage.zarr_documents import read_document
+from spinlock.storage.zarr_entries import block_rows, read_block, read_text
+from spinlock.storage.zarr_opening import (
+    ZARR_ERRORS,
+    Nodes,
+    digest_faults,
+    is_group,
+    nodes_of,
+    plain,
+    structure_faults,
+)
+from spinlock.storage.zarr_store import Objects
+from spinlock.storage.zarr_tree import METADATA
 
 MOST_KEPT = 256
 """Indices of objects, and blocks of checksums, that one process keeps."""
 
-ZARR_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, AttributeError, MemoryError)
-"""What zarr and its codecs raise over a store that is damaged, or not there."""
+
+_lock = Lock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = Lock()
+
+
+# The lock a child inherits may be held, for ever, by a thread that only its parent has.
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class ZarrStore(StoredDataset):
     """A dataset in a Zarr store (format 3), on this machine or at a URL, read-only.
 
     Opening checks that every array is there and is the declared one, and the digest over all but the chunks
-    of the fields.
+    of the fields. What is read later must be what was read then.
 
     Parameters
     ----------
@@ -63,77 +82,38 @@ class ZarrStore(StoredDataset):
 
     def __init__(self, path: Path, *, checked: bool = True) -> None:
         self.path = path
-        self._objects, self._checked = Objects(path), checked
+        self._objects, self._opened, self._closed = Objects(path), False, False
+        self._read: dict[tuple[str, int], bytes] = {}
         self._forget()
         try:
-            self._open()
-            for where, what in self.faults() if checked else ():
-                raise StorageError(f"{where} {what}")
-            grids = self._entries(self._specs["metadata/grid_sizes"], 0, self.layout.samples)
+            nodes = nodes_of(self._objects, consolidated=checked)
+            self._open(nodes)
+            for where, what in self.faults(nodes) if checked else ():
+                raise StorageError(f"{where or '/'} {what}")
+            grids = self.entries(self._specs["metadata/grid_sizes"])
             for row, what in grid_faults(grids, self.layout) if checked else ():
                 raise StorageError(f"metadata/grid_sizes: row {row} {what}")
         except (SpinlockError, *ZARR_ERRORS) as error:
-            raise refuse(self.path, error if isinstance(error, StorageError) else _plain(error)) from error
-        self._grids = grids
+            raise refuse(self.path, error if isinstance(error, StorageError) else plain(error)) from error
+        self._grids, self._opened = grids, True
 
     def _forget(self) -> None:
-        self._lock = RLock()
         self._kept: OrderedDict[Any, NDArray[Any]] = OrderedDict()
 
-    def _open(self) -> None:
-        attributes = dict(self._group[METADATA].attrs)
+    def _open(self, nodes: Nodes) -> None:
+        self._stated = {path: dict(node.attrs) for path, node in nodes.items() if is_group(node)}
+        attributes = self._stated[METADATA]
         self._adopt_layout(Layout.from_json(str(attributes["layout"])))
         rows = attributes[ROWS_PER_SHARD]
         if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= self.layout.samples:
             raise StorageError(f"it says that a shard has {rows!r} rows")
         self.attributes, self.rows_per_shard = attributes, rows
-        self.digest = str(self._group[CHECKSUMS].attrs[DIGEST])
+        self.digest = str(self._stated[CHECKSUMS][DIGEST])
 
-    @cached_property
-    def _group(self) -> Any:
-        import zarr
-
-        with quiet_zarr():
-            consolidated = None if self._checked else False
-            store = self._objects.store()
-            return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=consolidated)
-
-    @cached_property
-    def _arrays(self) -> dict[str, Any]:
-        return {spec.path: self._group[spec.path] for spec in arrays(self.layout)}
-
-    def faults(self) -> Iterator[tuple[str, str]]:
+    def faults(self, nodes: Nodes) -> Iterator[tuple[str, str]]:
         """Yield (path, what) for what is not as the layout declares it, or not as it was sealed."""
-        groups = {path: item for path, item in self._members() if not hasattr(item, "shape")}
-        yield from self._structure_faults()
-        found = {path or "/": group_digest(path, dict(item.attrs)) for path, item in groups.items()}
-        for spec in arrays(self.layout):
-            found[spec.path] = array_digest(dict(self._arrays[spec.path].attrs), self._blocks(spec))
-        sealed = str(self._group[CHECKSUMS].attrs[OBJECTS])
-        if listing(found) == sealed and digest_of(found) == self.digest:
-            return
-        stored = json.loads(sealed)
-        changed = [path for path in sorted({*found, *stored}) if found.get(path) != stored.get(path)]
-        yield from ((path, "changed since it was written") for path in changed)
-        if not changed:
-            yield CHECKSUMS, "holds a damaged digest"
-
-    def _members(self) -> list[tuple[str, Any]]:
-        return [("", self._group), *self._group.members(max_depth=None)]
-
-    def _structure_faults(self) -> Iterator[tuple[str, str]]:
-        import zarr
-        from zarr.storage import MemoryStore
-
-        declared = zarr.create_group(MemoryStore())
-        known = {spec.path: spec for spec in arrays(self.layout)}
-        for path, item in self._members():
-            if hasattr(item, "shape") and path not in known:
-                yield path, "was added since the store was written"
-        for path, spec in known.items():
-            wanted = create_zarr_array(declared, self.layout, spec, self.rows_per_shard)
-            if _stated(self._arrays[path]) != _stated(wanted):
-                yield path, "is not the array that the layout declares"
+        yield from structure_faults(nodes, self.layout, self.rows_per_shard)
+        yield from digest_faults(nodes, self.layout, self._blocks).items()
 
     @property
     def grids(self) -> NDArray[np.int32]:
@@ -149,8 +129,8 @@ class ZarrStore(StoredDataset):
     def is_current(self) -> bool:
         """Whether the store at the path has the digest of the one that was opened."""
         try:
-            found = json.loads(self._objects.read(f"{CHECKSUMS}/zarr.json"))["attributes"][DIGEST]
-        except (StorageError, ValueError, LookupError):
+            found = read_document(self._objects, CHECKSUMS)["attributes"][DIGEST]
+        except (StorageError, LookupError, TypeError):
             return False
         return found == self.digest
 
@@ -162,52 +142,78 @@ class ZarrStore(StoredDataset):
     def group_attributes(self, path: str) -> dict[str, Any]:
         """Return the attributes of a group."""
         try:
-            return dict(self._group[path].attrs)
-        except ZARR_ERRORS as error:
-            raise refuse(self.path, _plain(error)) from error
+            return dict(self._stated[path])
+        except KeyError:
+            raise refuse(self.path, f"it has no group {path}") from None
 
-    def _entries(self, spec: ArraySpec, first: int, last: int) -> NDArray[Any]:
-        try:
-            values = self._arrays[spec.path][first:last]
-            if spec.dtype == "string":
-                return text_entries(spec, values)
-            return np.asarray(values).astype(stored_dtype(spec), copy=False)
-        except ZARR_ERRORS as error:
-            raise refuse(self.path, f"{spec.path} cannot be read ({error})") from error
-
-    def _text(self, spec: ArraySpec) -> bytes:
-        try:
-            return str(self._arrays[spec.path][()]).encode()
-        except ZARR_ERRORS as error:
-            raise refuse(self.path, f"{spec.path} cannot be read ({error})") from error
+    def _block(self, spec: ArraySpec, number: int) -> NDArray[Any]:
+        """Return a chunk of a table, or a document, which must be what it was when it was first read."""
+        if self._closed:
+            raise StorageError("cannot be read: the dataset was closed, open it again")
+        if spec.kind == "document":
+            block = np.frombuffer(read_text(self._objects, spec), np.uint8)
+        else:
+            block = read_block(self._objects, spec, number)
+        found = hashlib.sha256(block.tobytes()).digest()
+        if self._read.setdefault((spec.path, number), found) != found:
+            raise StorageError("was replaced, or damaged, since the dataset was opened: open it again")
+        return block
 
     def _blocks(self, spec: ArraySpec) -> Iterator[NDArray[Any]]:
         """Yield the values of an array in their stored type, in blocks; nothing of a field."""
         if spec.kind == "document":
-            yield np.frombuffer(self._text(spec), np.uint8)
-        elif spec.kind != "field":
-            step = max(1, BLOCK_BYTES // max(1, spec.raw_bytes // max(1, spec.shape[0])))
-            for first in range(0, spec.shape[0], step):
-                yield self._entries(spec, first, min(first + step, spec.shape[0]))
+            yield self._block(spec, 0)
+        elif spec.kind != "field" and spec.raw_bytes:
+            yield from (self._block(spec, number) for number in range(-(-spec.shape[0] // block_rows(spec))))
+
+    def _entries(self, spec: ArraySpec, first: int, last: int) -> NDArray[Any]:
+        if first >= last or not spec.raw_bytes:
+            return np.empty((max(0, last - first), *spec.shape[1:]), stored_dtype(spec))
+        rows = block_rows(spec)
+        numbers = range(first // rows, (last - 1) // rows + 1)
+        try:
+            found = [self._block(spec, number) for number in numbers]
+        except StorageError as error:
+            raise self._refused(f"{spec.path} {error}") from error
+        start = first - numbers[0] * rows
+        return (found[0] if len(found) == 1 else np.concatenate(found))[start : start + last - first]
+
+    def _was_replaced(self) -> bool:
+        """Whether objects at the path may be those of another dataset."""
+        return self._opened and not self._closed and not self.is_current
+
+    def _refused(self, what: str) -> StorageError:
+        if self._was_replaced():
+            return StorageError(f"{self.path} was replaced since it was opened: open it again")
+        return refuse(self.path, what)
+
+    def _text(self, spec: ArraySpec) -> bytes:
+        try:
+            return self._block(spec, 0).tobytes()
+        except StorageError as error:
+            raise self._refused(f"{spec.path} {error}") from error
 
     def chunk_checksums(self, spec: ArraySpec, row: int) -> NDArray[np.int64]:
         """Return the CRC-32 of the chunks of a row by position, -1 where none is stored."""
         table = self._specs[checksum_path(spec.path)]
-        block = max(1, BLOCK_BYTES // max(1, table.raw_bytes // table.shape[0]))
-        first = row // block * block
-        last = min(first + block, table.shape[0])
-        crcs = self._remembered((table.path, first), lambda: self._entries(table, first, last))
-        return crcs[row - first].reshape(spec.chunk_grid[1:])
+        rows = block_rows(table)
+        number = row // rows
+        last = min((number + 1) * rows, table.shape[0])
+        crcs = self._remembered((table.path, number), lambda: self._entries(table, number * rows, last))
+        return crcs[row - number * rows].reshape(spec.chunk_grid[1:])
 
-    def _remembered(self, key: Any, make: Any) -> NDArray[Any]:
+    def _remembered(self, key: Any, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return what ``make`` gave for a key before, the oldest forgotten."""
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = make()
-                if len(self._kept) > MOST_KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        with _lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with _lock:
+            self._kept[key] = made
+            if len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return made
 
     def entries(self, spec: ArraySpec) -> NDArray[Any]:
         """Return all rows of a table in its stored type."""
@@ -231,11 +237,15 @@ class ZarrStore(StoredDataset):
         return offset, length
 
     def _chunks(self, spec: ArraySpec, row: int, positions: Sequence[Position]) -> list[bytes]:
+        if self._closed:
+            raise StorageError("cannot be read: the dataset was closed, open it again")
         name = object_name(spec, row // self.rows_per_shard)
         crcs = self.chunk_checksums(spec, row)
         places = [self._place(spec, row, position) for position in positions]
         if any(offset == ABSENT for offset, _ in places):
             raise StorageError("is missing")
+        if any(length > largest_frame(spec) for _, length in places):
+            raise StorageError("has an impossible size")
         chunks = []
         for position, frame in zip(positions, self._frames(name, places), strict=True):
             data = unframed(self.layout, spec, frame)
@@ -256,32 +266,28 @@ class ZarrStore(StoredDataset):
 
     def describe_arrays(self) -> list[ArrayInfo]:
         """Return every array, by path."""
-        return [self._info(spec) for spec in sorted(arrays(self.layout), key=lambda spec: spec.path)]
+        stored = dict.fromkeys((spec.path for spec in arrays(self.layout)), 0)
+        for name, size in self._objects.sizes().items():
+            path = name.removesuffix("/zarr.json").partition("/c/")[0].removesuffix("/c")
+            if path in stored:
+                stored[path] += size
+        ordered = sorted(arrays(self.layout), key=lambda spec: spec.path)
+        return [self._info(spec, stored[spec.path]) for spec in ordered]
 
-    def _info(self, spec: ArraySpec) -> ArrayInfo:
-        stored = int(self._arrays[spec.path].nbytes_stored())
+    def _info(self, spec: ArraySpec, stored: int) -> ArrayInfo:
         codec = self.compression if spec.kind == "field" else "zstd"
         shown = self._shown_type(spec.path, spec.dtype)
         return ArrayInfo(spec.path, spec.dims, spec.shape, shown, spec.chunks, stored, spec.raw_bytes, codec)
 
     def close(self) -> None:
-        """Forget what was read; nothing is held open."""
+        """Let go of what was read; closing twice is harmless."""
+        self._closed = True
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what each process makes for itself."""
-        made = ("_group", "_arrays", "_lock", "_kept")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._forget()
-
-
-def _stated(array: Any) -> str:
-    """Return the metadata of an array as text: NaN does not equal itself."""
-    return canonical(array.metadata.to_dict())
-
-
-def _plain(error: Exception) -> str:
-    return f"zarr cannot read it ({' '.join(str(error).split()) or type(error).__name__})"

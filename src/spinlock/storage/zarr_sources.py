@@ -1,9 +1,11 @@
 """What a Zarr store is made of: the shards of a run, or another stored dataset."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import count, islice
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from spinlock.storage.spin import ROWS_PER_SHARD
 from spinlock.storage.stored import StoredDataset
 from spinlock.storage.walk import array_id
 from spinlock.storage.zarr_chunks import Position
+from spinlock.storage.zarr_store import Objects
 from spinlock.storage.zarr_writer import NewStore, write_store
 
 WRITERS = 8
@@ -72,12 +75,25 @@ def finalize_zarr(
 
 
 def _together(parts: Iterable[Callable[[], Columns]], store: NewStore, checkpoint: Checkpoint) -> None:
-    """Run parts in several threads, and append the columns that they return, in their order."""
+    """Run parts in several threads, and append the columns that they return, in their order.
+
+    Few are under way at a time, so that few columns wait for those before them.
+    """
+    waiting: deque[Future[Columns]] = deque()
+    queue = iter(parts)
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="spinlock-zarr") as pool:
-        for number, columns in enumerate(pool.map(lambda part: part(), parts)):
-            checkpoint(f"shard {number}")
-            for path, entries in columns.items():
-                store.tables.append(path, entries)
+        try:
+            for number in count():
+                waiting.extend(pool.submit(part) for part in islice(queue, 2 * WRITERS - len(waiting)))
+                if not waiting:
+                    return
+                columns = waiting.popleft().result()
+                checkpoint(f"shard {number}")
+                for path, entries in columns.items():
+                    store.tables.append(path, entries)
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def publish_shard(store: NewStore, number: int, shard: ShardFile, plan_digest: str) -> Columns:
@@ -147,10 +163,7 @@ def zarr_with_features(
     StorageError
         Where the source is damaged, rows are missing, or the store cannot be written.
     """
-    if isinstance(path, Url) and path == source.path:
-        raise UsageError(
-            f"{path} cannot be replaced while it is read: give an --output, which gets the features"
-        )
+    require_other_place(source, path)
 
     def fill(store: NewStore) -> None:
         checkpoint("copy")
@@ -166,6 +179,14 @@ def zarr_with_features(
         store.tables.append(ROW_CHECKSUMS, crcs)
 
     return write_store(path, layout, _rows_per_object(source), source.content, facts, fill, checkpoint)
+
+
+def require_other_place(source: StoredDataset, path: Path) -> None:
+    """Raise `UsageError` where a store at a URL would replace itself: there are no renames."""
+    if isinstance(path, Url) and isinstance(source.path, Url) and Objects(path).is_same(source.path):
+        raise UsageError(
+            f"{path} cannot be replaced while it is read: give an --output, which gets the features"
+        )
 
 
 def _append(

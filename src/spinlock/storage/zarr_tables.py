@@ -83,20 +83,20 @@ class StoreTables:
 
     Parameters
     ----------
-    group
-        The store's root, with its tree.
+    made
+        The arrays by path, as the package zarr gave them when they were made.
     specs
         What the arrays are.
     """
 
-    def __init__(self, group: Any, specs: list[ArraySpec]) -> None:
+    def __init__(self, made: Mapping[str, Any], specs: list[ArraySpec]) -> None:
         self._tables: dict[str, Table] = {}
         self._documents: dict[str, Document] = {}
         for spec in specs:
             if spec.kind == "document":
-                self._documents[spec.path] = Document(group[spec.path], spec)
+                self._documents[spec.path] = Document(made[spec.path], spec)
             elif spec.kind != "field":
-                self._tables[spec.path] = Table(group[spec.path], spec)
+                self._tables[spec.path] = Table(made[spec.path], spec)
 
     def append(self, path: str, entries: NDArray[Any]) -> NDArray[Any]:
         """Add the next rows of a table; return them in their stored type."""

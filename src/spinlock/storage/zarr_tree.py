@@ -9,10 +9,10 @@ import numpy as np
 from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.chunks import chunk_shape
 from spinlock.storage.feature_layout import FEATURES, SDF, FeatureFacts, group_attributes
-from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import Layout, arrays
 from spinlock.storage.zarr_chunks import blosc_codec
+from spinlock.storage.zarr_entries import block_rows
 
 METADATA = "metadata"
 
@@ -23,13 +23,13 @@ def create_zarr_tree(
     rows_per_shard: int,
     attributes: Mapping[str, Any],
     facts: FeatureFacts | None = None,
-) -> None:
-    """Create every array of the schema in a new Zarr group, empty, with its axes and attributes."""
+) -> dict[str, Any]:
+    """Create every array of the schema in a new Zarr group, empty, with its axes and attributes; by path."""
     for path, stated in group_statements(layout, attributes, facts).items():
         made = group.require_group(path)
         made.attrs.update(stated)
-    for spec in arrays(layout):
-        create_zarr_array(group, layout, spec, rows_per_shard)
+    specs = arrays(layout)
+    return {spec.path: create_zarr_array(group, layout, spec, rows_per_shard) for spec in specs}
 
 
 def group_statements(
@@ -49,9 +49,11 @@ def create_zarr_array(group: Any, layout: Layout, spec: ArraySpec, rows_per_shar
     """Create an array and return it."""
     stated = {"description": spec.description, **dict(spec.attributes)}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in stated.items()}
-    options: dict[str, Any] = {"attributes": plain, "dimension_names": spec.dims, **_chunking(spec)}
+    options: dict[str, Any] = {"attributes": plain, "dimension_names": spec.dims}
     if spec.kind == "field":
         options |= _field_options(layout, spec, rows_per_shard)
+    else:
+        options |= _table_options(spec)
     kind = str if spec.dtype == "string" or spec.kind == "document" else zarr_dtype(spec)
     return group.create_array(spec.path, shape=spec.shape, dtype=kind, **options)
 
@@ -61,12 +63,12 @@ def zarr_dtype(spec: ArraySpec) -> np.dtype[Any]:
     return np.dtype(bool) if spec.dtype == "bool" else stored_dtype(spec)
 
 
-def _chunking(spec: ArraySpec) -> dict[str, Any]:
-    """Return the chunks of a table: blocks of rows of bounded size."""
-    if spec.kind == "field" or not spec.shape:
-        return {}
-    rows = max(1, BLOCK_BYTES // max(1, spec.raw_bytes // max(1, spec.shape[0])))
-    return {"chunks": (min(rows, spec.shape[0]), *spec.shape[1:])}
+def _table_options(spec: ArraySpec) -> dict[str, Any]:
+    """Return chunks and compression of a table: every chunk is stored, so one that is missing is damage."""
+    from zarr.codecs import ZstdCodec
+
+    chunks = {"chunks": (block_rows(spec), *spec.shape[1:])} if spec.shape else {}
+    return {"compressors": ZstdCodec(level=3), "config": {"write_empty_chunks": True}, **chunks}
 
 
 def _field_options(layout: Layout, spec: ArraySpec, rows_per_shard: int) -> dict[str, Any]:

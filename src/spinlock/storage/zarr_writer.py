@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spinlock.errors import StorageError
 from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.atomic import (
     Checkpoint,
@@ -20,16 +21,20 @@ from spinlock.storage.digest import DIGEST, OBJECTS
 from spinlock.storage.feature_layout import EXTRACTION_TIME, SCHEMA, FeatureFacts
 from spinlock.storage.finalize import FinalFile
 from spinlock.storage.folders import remove_tree
-from spinlock.storage.locations import Url
+from spinlock.storage.locations import ZARR_ROOT, Url
 from spinlock.storage.schema import CHECKSUMS, Layout, arrays
 from spinlock.storage.shards import require_no_damage
 from spinlock.storage.spin import ROWS_PER_SHARD
 from spinlock.storage.zarr_chunks import Position, framed, object_name, shard_object
 from spinlock.storage.zarr_digest import array_digest, digest_of, group_digest, listing
-from spinlock.storage.zarr_store import Objects, quiet_zarr
+from spinlock.storage.zarr_documents import document_name, own_documents, stored_form, together
+from spinlock.storage.zarr_store import Objects
 from spinlock.storage.zarr_tables import StoreTables
 from spinlock.storage.zarr_tree import create_zarr_tree
 from spinlock.storage.zarr_verify import verify_zarr
+
+ROOT: Mapping[str, Any] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+"""The document of the root."""
 
 
 class NewStore:
@@ -62,9 +67,9 @@ class NewStore:
         self.layout, self.rows_per_shard = layout, rows_per_shard
         self.objects = Objects(root)
         stated = {**attributes, "layout": layout.to_json(), "first_row": 0, ROWS_PER_SHARD: rows_per_shard}
-        self._group = zarr.create_group(self.objects.store(read_only=False), zarr_format=3)
-        create_zarr_tree(self._group, layout, rows_per_shard, stated, facts)
-        self.tables = StoreTables(self._group, arrays(layout))
+        self._group = zarr.create_group(rootless(self.objects.store(read_only=False)), zarr_format=3)
+        made = create_zarr_tree(self._group, layout, rows_per_shard, stated, facts)
+        self.tables = StoreTables(made, arrays(layout))
         if layout.timesteps:
             self.tables.append("outputs/timesteps", np.array(layout.timesteps))
         if facts is not None:
@@ -77,25 +82,39 @@ class NewStore:
         self.objects.write(object_name(spec, shard), shard_object(spec, self.rows_per_shard, frames))
 
     def seal(self) -> str:
-        """Finish the tables, store the digest, put the metadata together for readers; return the digest."""
-        import zarr
-
+        """Finish the tables, store the digest and the metadata put together; return the digest."""
         digests = dict(self.tables.finish())
+        groups = [path for path, item in self._group.members(max_depth=None) if not hasattr(item, "shape")]
         for spec in arrays(self.layout):
             if spec.kind == "field":
                 digests[spec.path] = array_digest(dict(self._group[spec.path].attrs), ())
-        groups = [path for path, item in self._group.members(max_depth=None) if not hasattr(item, "shape")]
-        for path in ("", *groups):
-            item = self._group[path] if path else self._group
-            digests[path or "/"] = group_digest(path, dict(item.attrs))
+        for path in groups:
+            digests[path] = group_digest(path, dict(self._group[path].attrs))
+        digests["/"] = group_digest("", dict(self._group.attrs))
         digest = digest_of(digests)
         self._group[CHECKSUMS].attrs.update({OBJECTS: listing(digests), DIGEST: digest})
-        store = self.objects.store(read_only=False)
-        with quiet_zarr():
-            for path in (*sorted(groups, key=len, reverse=True), None):
-                zarr.consolidate_metadata(store, path=path, zarr_format=3)
+        documents = own_documents(self.objects, [*groups, *(spec.path for spec in arrays(self.layout))])
+        documents = {**documents, "": ROOT}
+        for path in (*groups, ""):  # the root is last: with it the store is complete
+            self.objects.write(document_name(path), stored_form(together(documents, path)))
         self.objects.flush()
         return digest
+
+
+def rootless(store: Any) -> Any:
+    """Return a store of zarr's to which the document of the root is not written."""
+    from zarr.storage import WrapperStore
+
+    class Rootless(WrapperStore):
+        async def set(self, key: str, value: Any) -> None:
+            if key != ZARR_ROOT:
+                await super().set(key, value)
+
+        async def set_if_not_exists(self, key: str, value: Any) -> None:
+            if key != ZARR_ROOT:
+                await super().set_if_not_exists(key, value)
+
+    return Rootless(store)
 
 
 @contextmanager
@@ -106,8 +125,13 @@ def new_root(path: Path, checkpoint: Checkpoint) -> Iterator[Path]:
     before is removed first, and readers know a store that is complete by its digest.
     """
     if isinstance(path, Url):
-        Objects(path).remove()
-        yield path
+        objects = Objects(path)
+        objects.remove()
+        try:
+            yield path
+        except StorageError:
+            objects.remove()  # what does not read back must not stand there
+            raise
         return
     work = temporary_beside(path)
     try:
