@@ -16,7 +16,7 @@ from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.provenance import file_attributes
 from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.repair import begin_repair, refuse_contradictions
-from spinlock.dataset.resume import remove_work_of_complete, work_left
+from spinlock.dataset.resume import finish, finish_complete, work_left
 from spinlock.dataset.summary import Summary, quarantine_message, summarise
 from spinlock.errors import InterruptedRunError, SpinlockError
 from spinlock.execution.devices import prepare_process, resolve_devices
@@ -99,7 +99,7 @@ class DatasetGenerationPipeline:
             repair = begin_repair(output, plan, self.allow_mixed)
         replaced = self.force or repair is not None
         if check_output(output, plan, force=replaced, fresh=self.fresh):
-            remove_work_of_complete(output, plan)
+            finish_complete(output, plan)
             logger.info("%s is complete already", output)
             return summarise(output)
         sampling = sampling_report(plan)
@@ -109,7 +109,7 @@ class DatasetGenerationPipeline:
         require_disk(plan, output, None if repair is None else repair.feature_layout)
         with RunDirectory(output, plan, fresh=self.fresh) as run:
             if check_output(output, plan, force=replaced, fresh=self.fresh):
-                run.remove()  # another run made it between the first look and the lock
+                finish(run)  # another run made it between the first look and the lock
                 return summarise(output)
             if repair is not None:
                 repair.carry(run, devices, progress)
@@ -121,7 +121,7 @@ class DatasetGenerationPipeline:
             shards = [receipt.shard_file(run.path) for receipt in receipts]
             join = finalize if repair is None else repair.finalize
             join(output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
-            run.remove()
+            finish(run)
         profile = profiler.profile(receipts, before, output, executor, workers)
         return summarise(output, profile, sum(one.hi - one.lo for one in receipts if one.shard not in before))
 

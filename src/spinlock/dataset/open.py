@@ -63,19 +63,11 @@ def complete_file(path: str | Path) -> DatasetFile:
     """Open a dataset file, or raise `StorageError` where it is only a shard of one."""
     file = DatasetFile(path)
     try:
-        _refuse_shard(file)
         check_statements(file)
     except BaseException:
         file.close()
         raise
     return file
-
-
-def _refuse_shard(file: DatasetFile) -> None:
-    if not file.config:
-        raise StorageError(
-            f"{file.path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
-        )
 
 
 class Dataset:
@@ -369,6 +361,12 @@ class Dataset:
 
         rows = [*index] if isinstance(index, Iterable) else [index]
         return animate(self, [self._row(operator.index(row)) for row in rows], fps, options_of(options))
+
+    def card(self) -> str:
+        """Return the dataset card, Markdown; `spinlock generate` writes it beside the file."""
+        from spinlock.dataset.card import card_of
+
+        return card_of(self._file)
 
     def close(self) -> None:
         """Close the file."""

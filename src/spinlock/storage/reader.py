@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,11 +27,12 @@ from spinlock.storage.chunks import (
 )
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.digest import read_digest
-from spinlock.storage.object_facts import BLOCK_BYTES
+from spinlock.storage.object_facts import BLOCK_BYTES, read_rows
 from spinlock.storage.opening import identity_of, open_h5, refuse, same_file, sound_layout
-from spinlock.storage.raw_chunks import checksums_of, read_sound_chunk, row_checksums
+from spinlock.storage.raw_chunks import checksums_of, read_sound_chunk
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import ArraySpec, arrays
+from spinlock.storage.shuffle import rooms
 from spinlock.storage.walk import (
     H5_ERRORS,
     array_id,
@@ -44,6 +46,9 @@ from spinlock.storage.walk import (
 
 TABLES = {"table", "coordinate", "checksum", "timing"}
 """Kinds of arrays that are read as tables."""
+
+BLOCK_ROWS, MOST_BLOCKS = 1024, 256
+"""Rows whose checksums are read at a time, and how many such blocks are kept."""
 
 _lock = threading.RLock()
 
@@ -86,7 +91,9 @@ class DatasetFile:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._closed = False
-        self._inherited: list[h5py.File] = []
+        self._inherited: list[object] = []
+        self._windows: dict[tuple[str, int], list[ChunkWindow]] = {}
+        self._forms: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
         with _lock:
             file = open_h5(self.path)
             try:
@@ -105,6 +112,8 @@ class DatasetFile:
     def _adopt(self, file: h5py.File) -> None:
         self._file: h5py.File | None = file
         self._process = os.getpid()
+        self._ids: dict[str, h5py.h5d.DatasetID] = {}
+        self._crcs: dict[tuple[str, int], NDArray[np.int64]] = {}
         fields = [spec for spec in self._specs.values() if spec.kind == "field"]
         self._touched = {spec.path: np.zeros(spec.chunk_grid, bool) for spec in fields}
 
@@ -112,17 +121,21 @@ class DatasetFile:
     def opened(self) -> Iterator[h5py.File]:
         """Give the open HDF5 file, under the lock that all HDF5 calls of the process share."""
         with _lock:
-            if self._closed:
-                raise StorageError(f"{self.path} was closed: open it again")
-            if self._file is None or self._process != os.getpid():
-                self._reopen()
-            assert self._file is not None
-            yield self._file
+            yield self._current()
+
+    def _current(self) -> h5py.File:
+        """Return the HDF5 file, open in this process; call it under the lock."""
+        if self._closed:
+            raise StorageError(f"{self.path} was closed: open it again")
+        if self._file is None or self._process != os.getpid():
+            self._reopen()
+        assert self._file is not None
+        return self._file
 
     def _reopen(self) -> None:
         """Open the file in this process; it must still be the one that was checked."""
         if self._file is not None:
-            self._inherited.append(self._file)  # closing a handle that was opened before a fork is not safe
+            self._inherited += [self._file, self._ids]  # closing what was opened before a fork is not safe
         file = open_h5(self.path)
         if identity_of(file) != self._identity or read_digest(file) != self.digest:
             file.close()
@@ -230,18 +243,13 @@ class DatasetFile:
         grid = int(self._grids[index])
         shape = row_shape(spec, grid)
         chosen = tuple(slice(*one.indices(length)) for one, length in zip(part, shape, strict=False))
-        cut = (window_within(window, chosen) for window in row_windows(spec, grid))
+        cut = (window_within(window, chosen) for window in self._stored_windows(spec, grid))
         windows = [window for window in cut if window is not None]
         shape = (*(max(0, one.stop - one.start) for one in chosen), *shape[len(chosen) :])
-        with self.opened() as file:
-            try:
-                raw = self._read_chunks(file, spec, index, windows)
-            except (StorageError, *H5_ERRORS) as error:
-                raise self._damaged(spec.path, index, f"a chunk {error}") from error
         values = np.empty(shape, np.float32)
-        for window, data in zip(windows, raw, strict=True):
+        for window, data in self._chunks(spec, index, windows):
             try:
-                values[window.row] = self._decode(spec, data)[window.chunk]
+                self._decode(spec, data, window, values)
             except StorageError as error:
                 raise self._damaged(spec.path, index, str(error)) from error
         if size is None or size <= grid:
@@ -250,29 +258,57 @@ class DatasetFile:
         padded[..., :grid, :grid] = values
         return padded
 
-    def _read_chunks(
-        self, file: h5py.File, spec: ArraySpec, index: int, windows: list[ChunkWindow]
-    ) -> list[bytes]:
-        array, touched = array_id(file, spec.path), self._touched[spec.path]
+    def _stored_windows(self, spec: ArraySpec, grid: int) -> list[ChunkWindow]:
+        if (spec.path, grid) not in self._windows:
+            self._windows[spec.path, grid] = list(row_windows(spec, grid))
+        return self._windows[spec.path, grid]
+
+    def _chunks(
+        self, spec: ArraySpec, index: int, windows: list[ChunkWindow]
+    ) -> Iterator[tuple[ChunkWindow, bytes]]:
+        """Yield the raw bytes of chunks of a row, compared with their checksums the first time."""
         crcs: NDArray[np.int64] | None = None
-        raw = []
         for window in windows:
             place, offset = (index, *window.position), chunk_offset(spec, index, window.position)
-            if touched[place]:
-                raw.append(array.read_direct_chunk(offset)[1])
-                continue
-            if crcs is None:
-                crcs = row_checksums(checksums_of(file, spec), spec, index)
-            raw.append(read_sound_chunk(array, offset, int(crcs[window.position])))
-            touched[place] = True
-        return raw
+            with _lock:
+                file = self._current()
+                try:
+                    if spec.path not in self._ids:
+                        self._ids[spec.path] = array_id(file, spec.path)
+                    array = self._ids[spec.path]
+                    if self._touched[spec.path][place]:
+                        raw = array.read_direct_chunk(offset)[1]
+                    else:
+                        if crcs is None:
+                            crcs = self._checksums(file, spec, index)
+                        raw = read_sound_chunk(array, offset, int(crcs[window.position]))
+                        self._touched[spec.path][place] = True
+                except (StorageError, *H5_ERRORS) as error:
+                    raise self._damaged(spec.path, index, f"a chunk {error}") from error
+            yield window, raw
 
-    def _decode(self, spec: ArraySpec, data: bytes) -> NDArray[Any]:
-        dtype = stored_dtype(spec)
-        shape = chunk_shape(spec)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        codec = find_codec(self.layout.compression)
-        return codec.decode(data, dtype.itemsize, size).view(dtype).reshape(shape)
+    def _checksums(self, file: h5py.File, spec: ArraySpec, index: int) -> NDArray[np.int64]:
+        """Return the checksums of a row's chunks by position; those of many rows are read at a time."""
+        first = index // BLOCK_ROWS * BLOCK_ROWS
+        if (spec.path, first) not in self._crcs:
+            if len(self._crcs) >= MOST_BLOCKS:
+                self._crcs.clear()
+            count = min(BLOCK_ROWS, self.layout.samples - first)
+            self._crcs[spec.path, first] = read_rows(checksums_of(file, spec), first, count)
+        return self._crcs[spec.path, first][index - first].reshape(spec.chunk_grid[1:])
+
+    def _decode(self, spec: ArraySpec, data: bytes, window: ChunkWindow, values: NDArray[np.float32]) -> None:
+        """Decode a chunk to its place in the row, at once where it is all of a contiguous part of it."""
+        if spec.path not in self._forms:
+            form = stored_dtype(spec), chunk_shape(spec)
+            self._forms[spec.path] = (*form, prod(form[1]) * form[0].itemsize)
+        dtype, shape, size = self._forms[spec.path]
+        place, decode = values[window.row], find_codec(self.layout.compression).decode
+        if place.shape == shape and place.dtype == dtype and place.flags.c_contiguous:
+            decode(data, dtype.itemsize, size, place.reshape(-1).view(np.uint8))
+        else:
+            items = decode(data, dtype.itemsize, size, rooms.items(size))
+            place[...] = items.view(dtype).reshape(shape)[window.chunk]
 
     def _damaged(self, array: str, row: int, what: str) -> StorageError:
         return StorageError(
@@ -282,10 +318,11 @@ class DatasetFile:
         )
 
     def _spec(self, path: str, kinds: set[str]) -> ArraySpec:
-        known = {name: spec for name, spec in self._specs.items() if spec.kind in kinds}
-        if path not in known:
+        spec = self._specs.get(path)
+        if spec is None or spec.kind not in kinds:
+            known = {name: spec for name, spec in self._specs.items() if spec.kind in kinds}
             raise unknown_name("array", path, known)
-        return known[path]
+        return spec
 
     def describe_arrays(self) -> list[ArrayInfo]:
         """Return every array of the file, by path; axes that only name a dimension are left out."""
@@ -313,7 +350,7 @@ class DatasetFile:
         with _lock:
             if self._file is not None and self._process == os.getpid():
                 self._file.close()
-            self._file, self._closed = None, True
+            self._file, self._closed, self._ids = None, True, {}
 
     def __enter__(self) -> Self:
         return self
@@ -325,7 +362,7 @@ class DatasetFile:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open handle behind: it means nothing in another process."""
-        return {**self.__dict__, "_file": None, "_inherited": [], "_touched": {}}
+        return {**self.__dict__, "_file": None, "_inherited": [], "_touched": {}, "_ids": {}, "_crcs": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
