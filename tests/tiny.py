@@ -22,6 +22,7 @@ import spinlock
 from spinlock.config import Config, load_config
 from spinlock.dataset import DatasetGenerationPipeline
 from spinlock.execution import plan
+from spinlock.storage.companions import card_path, croissant_path
 
 SOURCE = Path(spinlock.__file__).resolve().parents[1]
 ROOT = Path(__file__).resolve().parents[1]
@@ -331,6 +332,11 @@ def gone(pids: Sequence[int], within: float = 30.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def with_companions(output: Path) -> set[str]:
+    """The names of a dataset and of what describes it beside it."""
+    return {output.name, *(path.name for path in (card_path(output), croissant_path(output)))}
 
 
 def temporaries(folder: Path) -> list[str]:

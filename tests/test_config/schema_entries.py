@@ -216,6 +216,7 @@ ENTRIES: dict[str, Entry] = {
     "version": Entry("1.0", "1.0"),
     "metadata.name": Entry("one", "another"),
     "metadata.description": Entry(ABSENT, "what it is for"),
+    "metadata.license": Entry(ABSENT, "cc-by-4.0"),
     **{key: entry for heading in HEADINGS for key, entry in heading_entries(heading).items()},
     "sampling.total_samples": Entry(4, 5, "draws layout data"),
     "sampling.sobol.scramble": Entry(True, False, "draws data", SPACE),

@@ -189,7 +189,8 @@ def test_the_same_values_give_the_same_output():
 
 
 def test_the_stored_configuration_holds_the_labels():
-    config = config_of({"metadata": {"name": "n", "description": "d"}}, BASE)
+    labels = {"name": "n", "description": "d", "license": "cc0-1.0"}
+    config = config_of({"metadata": labels}, BASE)
     stored = json.loads(json.dumps(config.model_dump(mode="json")))
-    assert stored["metadata"] == {"name": "n", "description": "d"}
+    assert stored["metadata"] == labels
     assert stored["version"] == "1.0"

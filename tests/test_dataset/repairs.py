@@ -86,8 +86,9 @@ def zeroed(path: Path, low: int, high: int) -> None:
 
 
 def beside(path: Path) -> list[str]:
-    """What stands in the folder but the dataset and its configuration."""
-    return sorted(one.name for one in path.parent.iterdir() if one.suffix not in (".h5", ".yaml"))
+    """What stands in the folder but the dataset, what describes it, and its configuration."""
+    names = (one.name for one in path.parent.iterdir() if one.suffix not in (".h5", ".yaml"))
+    return sorted(set(names) - tiny.with_companions(path))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import faults
 import tiny
+from spinlock.dataset.companions import is_described
 from spinlock.storage import verify
 from spinlock.storage.feature_layout import EXTRACTION_TIME
 
@@ -25,8 +26,8 @@ class Scene:
         self.undisturbed = lab.run(*words, below=folder)
         assert self.undisturbed.code == 0, self.undisturbed.err
         self.reference = folder.with_name(f"{folder.name}.h5")
+        assert self.names() == tiny.with_companions(self.output)
         shutil.move(self.output, self.reference)
-        assert list(folder.iterdir()) == []
         self.set_up()
         assert lab.run(*words).code == 0
         assert self.is_made(), "two undisturbed runs differ"
@@ -59,11 +60,15 @@ class Scene:
     def goes_on(self, event: object) -> None:
         again = self.lab.run(*self.words)
         assert again.code == 0, (event, again)
-        assert self.is_finished(), (event, list(self.folder.iterdir()))
+        assert self.is_finished(), (event, self.names())
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
 
     def is_finished(self) -> bool:
-        """Whether the complete dataset stands at the output, and nothing beside it."""
-        return [path.name for path in self.folder.iterdir()] == ["a.h5"] and self.is_made()
+        """Whether the complete dataset stands at the output with what describes it, and nothing else."""
+        whole = self.names() == tiny.with_companions(self.output) and self.is_made()
+        return whole and is_described(self.output)
 
     @property
     def kinds(self) -> list[faults.Event]:

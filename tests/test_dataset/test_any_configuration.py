@@ -44,7 +44,8 @@ def proven(folder: Path, values: dict) -> None:
             size = int(sample.metadata["grid_sizes"])
             assert sample.inputs.shape[1:] == (size, size)
             assert np.isfinite(sample.inputs).all()
-    output.unlink()
+    for name in tiny.with_companions(output):
+        (folder / name).unlink()
     assert sorted(path.suffix for path in folder.iterdir()) == [".yaml"] * len(list(folder.iterdir()))
 
 

@@ -11,6 +11,8 @@ import pytest
 import faults
 from test_dataset.scenes import Scene
 
+COMPANIONS = ("a.h5.card.md", "a.h5.croissant.json")
+
 COMMITTED = ("open {}.tmp", "write {}.tmp", "close {}.tmp", "fsync {}.tmp", "rename {}")
 
 GENERATED = {
@@ -22,7 +24,7 @@ GENERATED = {
     *(
         step.format(name)
         for step in COMMITTED
-        for name in ("a.h5", "a.h5.parts/plan.json", "a.h5.parts/shards/part-000000.h5",
+        for name in ("a.h5", *COMPANIONS, "a.h5.parts/plan.json", "a.h5.parts/shards/part-000000.h5",
                      "a.h5.parts/shards/part-000001.h5", "a.h5.parts/receipts/part-000000.json",
                      "a.h5.parts/receipts/part-000001.json")
     ),
@@ -38,7 +40,8 @@ EXTRACTED = {
     *(
         step.format(name)
         for step in COMMITTED
-        for name in ("a.h5", "a.h5.features.parts/finished.json", "a.h5.features.parts/part-N/N-N.npz")
+        for name in ("a.h5", *COMPANIONS, "a.h5.features.parts/finished.json",
+                     "a.h5.features.parts/part-N/N-N.npz")
     ),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import tiny
 from spinlock.config import load_config
 from spinlock.dataset import DatasetGenerationPipeline, open_dataset
 from spinlock.errors import UsageError
+from spinlock.storage.companions import SUFFIXES
 from test_cli.test_hostile_configs import told, tree
 
 ONE = {"sampling.total_samples": 1}
@@ -30,7 +31,10 @@ def place(tmp_path, monkeypatch):
 
 
 def written(place: Path, output: str, **changes: object) -> set[str]:
-    """Make a dataset at a path, and return what appeared anywhere; nothing else may have changed."""
+    """Make a dataset at a path, and return what appeared anywhere but the companions of the dataset.
+
+    Nothing else may have changed.
+    """
     before = tree(place)
     path = tiny.write_config(place.parent / "c.yaml", tiny.changed(tiny.PLAIN, ONE | changes))
     config = load_config(path, [("test", "dataset.output_path", output)])
@@ -39,7 +43,14 @@ def written(place: Path, output: str, **changes: object) -> set[str]:
     open_dataset(summary.path).close()
     after = tree(place)
     assert {name: after.get(name) for name in before} == before
-    return set(after) - set(before)
+    new = set(after) - set(before)
+    companions = {name for name in new if name.endswith(SUFFIXES)}
+    (dataset,) = {name for name in new if name.endswith((".h5", ".hdf5"))}
+    assert {Path(name).name for name in companions} | {Path(dataset).name} == tiny.with_companions(
+        Path(dataset)
+    )
+    assert {Path(name).parent for name in companions} == {Path(dataset).parent}
+    return new - companions
 
 
 @pytest.mark.parametrize(

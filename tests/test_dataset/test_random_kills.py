@@ -74,7 +74,7 @@ class Disturbed:
         assert not self.output.exists() or tiny.differing(undisturbed, self.output) == []
         tiny.generate(self.output, SETTINGS)
         assert tiny.differing(undisturbed, self.output) == []
-        assert {path.name for path in self.below.iterdir()} == {"a.h5", "a.yaml"}
+        assert {path.name for path in self.below.iterdir()} == {"a.yaml", *tiny.with_companions(self.output)}
 
 
 def disturb(seed: int, library: Path, folder: Path, undisturbed: Path) -> None:

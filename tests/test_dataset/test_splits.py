@@ -44,7 +44,7 @@ class Rows:
         return self.count
 
 
-def shared(rows, by):
+def shared(rows, by, cells=2, over=None):
     """What the rows of a group share, written another way than the code under test does."""
     if by == "operator":
         return rows.metadata["operator_digests"].tolist()
@@ -52,7 +52,9 @@ def shared(rows, by):
         return rows.metadata["ic_types"].tolist()
     if by == "architecture":
         return list(zip(rows.parameters["num_layers"], rows.parameters["activation"], strict=True))
-    return [tuple(point >= 0.5) for point in rows.points]
+    axes = [list(rows.parameters).index(name) for name in over or rows.parameters]
+    edges = np.linspace(0, 1, cells + 1)[1:-1]
+    return [tuple(int((point[axis] >= edges).sum()) for axis in axes) for point in rows.points]
 
 
 @settings(max_examples=1000, deadline=None, derandomize=True)
@@ -61,14 +63,18 @@ def shared(rows, by):
     seed=st.integers(0, 2**32),
     by=st.sampled_from(GROUPINGS),
     parts=st.lists(st.integers(1, 8), min_size=1, max_size=3),
+    cells=st.integers(3, 6),
+    over=st.none()
+    | st.lists(st.sampled_from(["gain", "num_layers", "activation", "dt"]), min_size=1, unique=True),
 )
-def test_every_row_is_in_one_split_and_every_group_too(count, seed, by, parts):
+def test_every_row_is_in_one_split_and_every_group_too(count, seed, by, parts, cells, over):
     rows = Rows(count, seed % 1000)
     fractions = {f"part{k}": part / sum(parts) for k, part in enumerate(parts)}
-    splits = split(rows, fractions, by=by, seed=seed)
+    splits = split(rows, fractions, by=by, cells=cells, over=over, seed=seed)
     assert list(splits) == list(fractions)
     assert sorted(np.concatenate(list(splits.values())).tolist()) == list(range(count))
-    groups = [{shared(rows, by)[row] for row in chosen} for chosen in splits.values()]
+    common = shared(rows, by, cells, over)
+    groups = [{common[row] for row in chosen} for chosen in splits.values()]
     assert all(groups)
     assert sum(map(len, groups)) == len(set().union(*groups))
 

@@ -8,6 +8,7 @@ import pytest
 import tiny
 from at_once import launching, untold
 from spinlock.dataset import open_dataset
+from spinlock.dataset.companions import is_described
 from spinlock.dataset.feature_work import FeatureWork
 from spinlock.dataset.validate import validate
 from spinlock.errors import StorageError
@@ -51,8 +52,9 @@ def command(config, output, *words):
 def clean(folder, output):
     """Nothing but the dataset is left, and it is sound."""
     assert validate(output).failures == []
-    left = [path.name for path in folder.iterdir() if path.name.startswith(output.name)]
-    assert left == [output.name]
+    left = {path.name for path in folder.iterdir() if path.name.startswith(output.name)}
+    assert left == tiny.with_companions(output)
+    assert is_described(output)
 
 
 def equal(one, other):

@@ -44,6 +44,7 @@ def test_an_epoch_holds_every_item_once_and_the_next_in_another_order(items):
         pytest.param(2, "spawn", marks=pytest.mark.slow),
         pytest.param(4, "spawn", marks=pytest.mark.slow),
         pytest.param(4, "fork", marks=pytest.mark.slow),
+        pytest.param(4, "forkserver", marks=pytest.mark.slow),
     ],
 )
 def test_workers_change_nothing(items, workers, context):

@@ -107,6 +107,7 @@ def render_summary(summary: Mapping[str, Any]) -> str:
         ("sampling", sampling_line(summary["sampling"])),
         ("plan", summary["plan_digest"][:16]),
     ]
+    rows += [("card", summary["card"])] if summary["card"] else []
     return f"{summary['path']} is complete\n{table(rows)}"
 
 

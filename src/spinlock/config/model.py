@@ -41,6 +41,9 @@ class Metadata(Section):
 
     name: str | None = affecting("label", default=None, description="A name for the dataset.")
     description: str | None = affecting("label", default=None, description="What it is for.")
+    license: str | None = affecting(
+        "label", default=None, description="Under which it is given away, such as cc-by-4.0."
+    )
 
 
 class ParameterConfig(Section):

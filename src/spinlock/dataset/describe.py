@@ -15,17 +15,27 @@ from spinlock.storage.feature_layout import EXTRACTION_TIME, FEATURES, SDF
 
 DISTRIBUTIONS = ("ic_types", "ic_labels", "rollout_policies", "grid_sizes", "noise_regimes", "dynamics")
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of the Lyapunov exponents."""
+
 
 def describe(path: str | Path) -> dict[str, Any]:
     """Return everything `info` shows: arrays, distributions, provenance, sampling quality, configuration."""
-    with complete_file(path) as file, understood(file.path):
+    with complete_file(path) as file:
+        return described(file)
+
+
+def described(file: StoredDataset) -> dict[str, Any]:
+    """Return what an open file of a complete dataset is."""
+    with understood(file.path):
         attributes = dict(file.attributes)
         parsed = {
             name: json.loads(attributes.pop(name)) for name in ("config", "provenance", "sampling_metrics")
         }
         return {
-            "path": str(path),
+            "path": str(file.path),
             "bytes": file.stored_bytes,
+            "digest": file.digest,
             "samples": file.layout.samples,
             "realizations": file.layout.realizations,
             "channels": file.layout.channels,
@@ -57,6 +67,10 @@ def _rollouts(file: StoredDataset, config: dict[str, Any]) -> dict[str, Any]:
         "stopped": int((finite < frames).sum()),
         "samples_with_a_stopped_rollout": int((finite < frames).any(axis=1).sum()),
         "median_lyapunov": float(np.median(known)) if known.size else None,
+        "lyapunov": {
+            "known": int(known.size),
+            "quantiles": {f"{q:g}": float(np.quantile(known, q)) for q in QUANTILES} if known.size else {},
+        },
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from spinlock.config.load import validated_features
 from spinlock.config.model import Features
+from spinlock.dataset.companions import write_companions
 from spinlock.dataset.feature_facts import feature_facts
 from spinlock.dataset.feature_rows import FeatureRows
 from spinlock.dataset.feature_work import FeatureWork, clear_finished_work
@@ -173,6 +174,8 @@ class FeatureExtractionPipeline:
                 rows.compute(parts, self.batch_size, progress)
                 progress.stage("writing")
                 self._join(rows, parts, lambda digest: work.note_finished(digest, asked))
+                progress.stage("describing")
+                write_companions(self.output)
                 work.clear()
         try:
             return summarise_features(self.output, source.origin, time.perf_counter() - started)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from spinlock.dataset.companions import write_companions
 from spinlock.errors import SpinlockError
 from spinlock.storage import (
     DirectoryLock,
@@ -22,6 +23,7 @@ from spinlock.storage import (
     system_reason,
     write_errors,
 )
+from spinlock.storage.companions import remove_temporaries_of
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree
 from spinlock.storage.locks import LOCK_NAME
@@ -60,7 +62,7 @@ class FeatureWork:
             with write_errors(self.path):
                 remove_temporaries(self.path)
                 if not generating and not isinstance(self.output, Url):  # `generate` may write there
-                    remove_temporaries(self.output.parent, self.output.name)
+                    remove_temporaries_of(self.output)
         except BaseException:
             self._lock.release()
             raise
@@ -129,6 +131,7 @@ def clear_finished_repair(output: Path) -> None:
 
 
 def clear_finished_work(output: Path) -> None:
-    """Remove the work of an output that is complete."""
+    """Describe an output that is complete, and remove its work."""
     with suppress(SpinlockError), FeatureWork(output) as work:
+        write_companions(output)
         work.clear()

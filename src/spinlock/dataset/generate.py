@@ -13,7 +13,7 @@ from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.repair import begin_repair, refuse_contradictions
-from spinlock.dataset.resume import remove_work_of_complete
+from spinlock.dataset.resume import finish, finish_complete
 from spinlock.dataset.summary import Summary, summarise
 from spinlock.errors import InterruptedRunError, UsageError
 from spinlock.execution.devices import prepare_process, resolve_devices
@@ -118,7 +118,7 @@ class DatasetGenerationPipeline:
             repair = begin_repair(output, plan, self.allow_mixed)
         replaced = self.force or repair is not None
         if check_output(output, plan, force=replaced, fresh=self.fresh):
-            remove_work_of_complete(output, plan)
+            finish_complete(output, plan)
             logger.info("%s is complete already", output)
             return summarise(output)
         sampling = sampling_report(plan)
@@ -129,7 +129,7 @@ class DatasetGenerationPipeline:
         require_disk(plan, output, added, part.share(plan))
         with RunDirectory(output, plan, fresh=self.fresh) as run:
             if check_output(output, plan, force=replaced, fresh=self.fresh):
-                run.remove()  # another run made it between the first look and the lock
+                finish(run)  # another run made it between the first look and the lock
                 return summarise(output)
             if repair is not None:
                 repair.carry(run, devices, progress)

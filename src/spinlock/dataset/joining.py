@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from spinlock.dataset.feature_facts import generated_facts
 from spinlock.dataset.provenance import file_attributes
 from spinlock.dataset.quality import SamplingReport
+from spinlock.dataset.resume import finish
 from spinlock.execution.run_directory import RunDirectory
 from spinlock.storage import FinalFile, Receipt, finalize
 
@@ -27,5 +28,5 @@ def join_shards(
     attributes = file_attributes(plan, sampling, receipts, executor, workers)
     shards = [receipt.shard_file(run.path) for receipt in receipts]
     final = join(run.output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
-    run.remove()
+    finish(run)
     return final, receipts

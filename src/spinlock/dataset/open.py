@@ -37,19 +37,11 @@ def complete_file(path: str | Path) -> StoredDataset:
     """Open a dataset, or raise `StorageError` where it is only a shard of one."""
     file = open_stored(path)
     try:
-        _refuse_shard(file)
         check_statements(file)
     except BaseException:
         file.close()
         raise
     return file
-
-
-def _refuse_shard(file: StoredDataset) -> None:
-    if not file.config:
-        raise StorageError(
-            f"{file.path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
-        )
 
 
 class Dataset(Drawn):
@@ -326,6 +318,12 @@ class Dataset(Drawn):
 
         rows = [*index] if isinstance(index, Iterable) else [index]
         return animate(self, [self._row(operator.index(row)) for row in rows], fps, options_of(options))
+
+    def card(self) -> str:
+        """Return the dataset card, Markdown; `spinlock generate` writes it beside the file."""
+        from spinlock.dataset.card import card_of
+
+        return card_of(self._file)
 
     def close(self) -> None:
         """Close the file."""

@@ -8,6 +8,7 @@ from spinlock.execution.estimate import estimate
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import run_directory_path
 from spinlock.storage import Url, form_to_make, location, open_stored, read_receipts, require_space
+from spinlock.storage.companions import SUFFIXES
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.locations import Form
 
@@ -15,8 +16,8 @@ SLACK = 1.02
 """Stored data that does not compress is a little larger than the data."""
 
 
-LONGEST_NAME = 255 - len(".tmp-") - 32
-"""Bytes of a file name that leave room for the temporary one beside it."""
+LONGEST_NAME = 255 - len(".tmp-") - 32 - max(map(len, SUFFIXES))
+"""Bytes of a file name that leave room for what stands beside it, and for a temporary one of that."""
 
 
 def resolved_output(path: str) -> Path:
@@ -89,6 +90,11 @@ def check_name(output: Path, said: str = "dataset.output_path", form: Form = "hd
     """Raise `UsageError` where nothing of that form can have that name; ``said`` is where it was given."""
     if isinstance(output, Url):
         return
+    if output.name.endswith(SUFFIXES):
+        raise UsageError(
+            f"{said} {output}: names that end in {' or '.join(SUFFIXES)} are those of what stands beside a "
+            "dataset; choose another name"
+        )
     if len(output.name.encode()) > LONGEST_NAME:
         raise UsageError(f"{said}: {output.name[:40]}… is too long a file name: {LONGEST_NAME} bytes at most")
     try:

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from spinlock.dataset.companions import is_described, write_companions
 from spinlock.dataset.feature_work import clear_finished_repair, repair_parts
 from spinlock.dataset.provenance import merged_environments, refuse_mixing
-from spinlock.errors import StorageError
+from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import RunDirectory, remove_finished_work, run_directory_path
 from spinlock.storage import Receipt, verify
@@ -39,7 +41,27 @@ def work_left(
     return scan.valid, missing
 
 
-def remove_work_of_complete(output: Path, plan: Plan) -> None:
+def finish(run: RunDirectory) -> None:
+    """Describe the complete dataset of a run beside it, and remove the work that it was made of."""
+    write_companions(run.output)
+    run.remove()
+
+
+def finish_complete(output: Path, plan: Plan) -> None:
+    """Do what a run or a repair left undone that was killed after its dataset was complete.
+
+    Raises
+    ------
+    StorageError
+        Where the dataset is damaged: the work is then that of a repair, and stays.
+    """
+    _remove_work_of_complete(output, plan)
+    if not is_described(output):
+        with suppress(SpinlockError), RunDirectory(output, plan) as run:  # else another process is at it
+            finish(run)
+
+
+def _remove_work_of_complete(output: Path, plan: Plan) -> None:
     """Remove what a run or a repair left that was killed after its dataset was complete.
 
     Raises

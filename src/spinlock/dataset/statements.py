@@ -22,6 +22,10 @@ MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError
 
 def check_statements(file: StoredDataset) -> None:
     """Raise `StorageError` unless a file has the attributes that every dataset has, in their form."""
+    if not file.config:
+        raise StorageError(
+            f"{file.path} is a shard of an unfinished run, not a dataset; run `spinlock generate` to the end"
+        )
     with understood(file.path):
         for name in TEXTS:
             if not isinstance(file.attributes.get(name), str):

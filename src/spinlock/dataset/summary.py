@@ -11,6 +11,7 @@ from spinlock.dataset.profile import Profile
 from spinlock.execution.executors.outcome import Quarantined
 from spinlock.execution.plan import Plan
 from spinlock.storage import open_stored
+from spinlock.storage.companions import card_path
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Summary:
         Samples by dynamics label.
     sampling
         The recorded quality of the sampling.
+    card
+        The path of the dataset card; None where none stands beside the file.
     profile
         Where the time of this run went, stage by stage; None where the dataset was complete before.
     """
@@ -42,6 +45,7 @@ class Summary:
     dynamics: dict[str, int]
     sampling: dict[str, Any]
     plan_digest: str
+    card: str | None = None
     profile: Profile | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,6 +55,7 @@ class Summary:
 
 def summarise(path: Path, profile: Profile | None = None, made: int = 0) -> Summary:
     """Return the summary of a dataset."""
+    card = card_path(path)
     with open_stored(path) as file:
         return Summary(
             path=str(path),
@@ -62,6 +67,7 @@ def summarise(path: Path, profile: Profile | None = None, made: int = 0) -> Summ
             dynamics=dict(Counter(file.table("metadata/dynamics").tolist()).most_common()),
             sampling=json.loads(file.attributes["sampling_metrics"]),
             plan_digest=file.attributes["plan_digest"],
+            card=str(card) if card.is_file() else None,
             profile=profile,
         )
 

@@ -24,6 +24,7 @@ from spinlock.storage import (
     system_reason,
     write_errors,
 )
+from spinlock.storage.companions import remove_temporaries_of
 from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree, sweep
 from spinlock.storage.locks import is_locked
 
@@ -98,7 +99,7 @@ class RunDirectory:
             remove_temporaries(self.path)
             features = self.output.with_name(f"{self.output.name}.features.parts")
             if not isinstance(self.output, Url) and not is_locked(features):
-                remove_temporaries(self.output.parent, self.output.name)  # else an extraction may write there
+                remove_temporaries_of(self.output)  # else an extraction may write there
         commit_text(self.path / PLAN_FILE, json.dumps(self._description(), indent=1))
 
     def _check_plan(self) -> None:

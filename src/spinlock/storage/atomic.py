@@ -83,11 +83,11 @@ def system_reason(error: BaseException) -> str:
 
 
 def commit_text(path: Path, text: str, checkpoint: Checkpoint = no_checkpoint) -> None:
-    """Commit a file that holds ``text``; raise `StorageError` where it cannot be written."""
+    """Commit a file that holds ``text`` in UTF-8; raise `StorageError` where it cannot be written."""
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
         with write_errors(path):
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
 
 
 def remove_file(path: Path) -> None:

@@ -8,7 +8,7 @@ no codec uses threads of its own. The heavy calls release the interpreter lock.
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from spinlock.errors import OptionError, StorageError
 from spinlock.registry import unknown_name
 from spinlock.storage.deflate import deflate_planes
+from spinlock.storage.native import zstd_decoder
+from spinlock.storage.shuffle import rooms, shuffle, unshuffle
 
 SHUFFLE_FILTER = 2
 DEFLATE_FILTER = 1
@@ -26,6 +28,16 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 Filter = tuple[int, tuple[int, ...]]
 """An HDF5 filter number and its parameters."""
+
+
+class Decoder(Protocol):
+    """Decodes a chunk."""
+
+    def __call__(
+        self, data: bytes, itemsize: int, size: int, out: NDArray[np.uint8] | None = None, /
+    ) -> NDArray[np.uint8]:
+        """Return the ``size`` bytes that compressed bytes stand for, in ``out`` if it is given."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,8 @@ class Codec:
     encode
         (bytes [n], item size, level) → compressed bytes.
     decode
-        (compressed bytes, item size, n) → bytes [n]; raises `StorageError` where they are not n bytes.
+        (compressed bytes, item size, n, where to put them) → bytes [n], in new memory if there is no place
+        for them; raises `StorageError` where they are not n bytes.
     filters
         (level, item size) → the HDF5 filter pipeline that decodes.
     packages
@@ -55,7 +68,7 @@ class Codec:
     levels: tuple[int, int]
     default_level: int
     encode: Callable[[NDArray[np.uint8], int, int], bytes]
-    decode: Callable[[bytes, int, int], NDArray[np.uint8]]
+    decode: Decoder
     filters: Callable[[int, int], tuple[Filter, ...]]
     packages: tuple[str, ...] = ()
 
@@ -89,23 +102,6 @@ def find_codec(name: str) -> Codec:
     return CODECS[name]
 
 
-def shuffle(data: NDArray[np.uint8], itemsize: int) -> NDArray[np.uint8]:
-    """Return the bytes regrouped: first byte of every item, then every second byte, … (HDF5 filter 2)."""
-    items = data.view(f"<u{itemsize}")
-    planes = np.empty((itemsize, items.size), np.uint8)
-    for byte, plane in enumerate(planes):
-        np.copyto(plane, items >> (8 * byte), casting="unsafe")  # faster than a transposed copy
-    return planes.reshape(-1)
-
-
-def unshuffle(data: NDArray[np.uint8], itemsize: int) -> NDArray[np.uint8]:
-    """Return the bytes in item order again: the inverse of `shuffle`."""
-    items = np.empty((data.size // itemsize, itemsize), np.uint8)
-    for byte, column in enumerate(data.reshape(itemsize, -1)):
-        items[:, byte] = column
-    return items.reshape(-1)
-
-
 def _package(name: str, compression: str) -> Any:
     import importlib
 
@@ -135,16 +131,25 @@ def _zstd_encode(data: NDArray[np.uint8], itemsize: int, level: int) -> bytes:
     return _package("numcodecs.zstd", "zstd").compress(shuffle(data, itemsize), level)
 
 
-def _zstd_decode(data: bytes, itemsize: int, size: int) -> NDArray[np.uint8]:
+def _room(out: NDArray[np.uint8] | None, size: int) -> NDArray[np.uint8]:
+    return np.empty(size, np.uint8) if out is None else out
+
+
+def _zstd_decode(
+    data: bytes, itemsize: int, size: int, out: NDArray[np.uint8] | None = None, /
+) -> NDArray[np.uint8]:
     zstd = _package("numcodecs.zstd", "zstd")
     if zstd_content_size(data) != size:
         raise _refuse("zstd", size, f"its header says {zstd_content_size(data)}")
-    decoded = np.empty(size, np.uint8)
-    try:
-        zstd.decompress(data, decoded)
-    except (RuntimeError, ValueError) as error:
-        raise _refuse("zstd", size, error) from error
-    return unshuffle(decoded, itemsize)
+    address, decoder = rooms.planes(size, itemsize), zstd_decoder()
+    if decoder is None:
+        try:
+            zstd.decompress(data, rooms.view)
+        except (RuntimeError, ValueError) as error:
+            raise _refuse("zstd", size, error) from error
+    elif decoder(data, address, size) != size:
+        raise _refuse("zstd", size, "the compressed bytes are damaged")
+    return rooms.unshuffled(_room(out, size))
 
 
 def zstd_content_size(data: bytes) -> int | None:
@@ -168,7 +173,9 @@ def _gzip_encode(data: NDArray[np.uint8], itemsize: int, level: int) -> bytes:
     return deflate_planes(mixed, itemsize, level) if level else zlib.compress(mixed.data, level)
 
 
-def _gzip_decode(data: bytes, itemsize: int, size: int) -> NDArray[np.uint8]:
+def _gzip_decode(
+    data: bytes, itemsize: int, size: int, out: NDArray[np.uint8] | None = None, /
+) -> NDArray[np.uint8]:
     stream = zlib.decompressobj()
     try:
         decoded = stream.decompress(
@@ -178,7 +185,7 @@ def _gzip_decode(data: bytes, itemsize: int, size: int) -> NDArray[np.uint8]:
         raise _refuse("gzip", size, error) from error
     if not stream.eof or stream.unused_data:
         raise _refuse("gzip", size, "the stream does not end where the chunk does")
-    return unshuffle(_exactly(np.frombuffer(decoded, np.uint8), size, "gzip"), itemsize)
+    return unshuffle(_exactly(np.frombuffer(decoded, np.uint8), size, "gzip"), itemsize, _room(out, size))
 
 
 def _blosc() -> Any:
@@ -193,12 +200,14 @@ def _lz4_encode(data: NDArray[np.uint8], itemsize: int, level: int) -> bytes:
     return blosc.compress(data.view(f"<u{itemsize}"), b"lz4", level, blosc.BITSHUFFLE)
 
 
-def _lz4_decode(data: bytes, _itemsize: int, size: int) -> NDArray[np.uint8]:
+def _lz4_decode(
+    data: bytes, _itemsize: int, size: int, out: NDArray[np.uint8] | None = None, /
+) -> NDArray[np.uint8]:
     blosc = _blosc()
     header_size = int.from_bytes(data[4:8], "little")
     if len(data) < 16 or header_size != size or int.from_bytes(data[12:16], "little") != len(data):
         raise _refuse("lz4", size, f"its header says {header_size}")
-    decoded = np.empty(size, np.uint8)
+    decoded = _room(out, size)
     try:
         blosc.decompress(data, decoded)
     except (RuntimeError, ValueError) as error:
@@ -210,8 +219,12 @@ def _plain_encode(data: NDArray[np.uint8], _itemsize: int, _level: int) -> bytes
     return data.tobytes()
 
 
-def _plain_decode(data: bytes, _itemsize: int, size: int) -> NDArray[np.uint8]:
-    return _exactly(np.frombuffer(data, np.uint8), size, "none")
+def _plain_decode(
+    data: bytes, _itemsize: int, size: int, out: NDArray[np.uint8] | None = None, /
+) -> NDArray[np.uint8]:
+    decoded = _room(out, size)
+    decoded[:] = _exactly(np.frombuffer(data, np.uint8), size, "none")
+    return decoded
 
 
 register(

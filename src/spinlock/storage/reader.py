@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.storage.digest import read_digest
+from spinlock.storage.object_facts import read_rows
 from spinlock.storage.opening import identity_of, open_h5, refuse, same_file, sound_layout
-from spinlock.storage.raw_chunks import checked_chunks, checksums_of, row_checksums
+from spinlock.storage.raw_chunks import checked_chunks, checksums_of
 from spinlock.storage.schema import ArraySpec
 from spinlock.storage.shared_file import SharedFile, all_of_hdf5
 from spinlock.storage.stored import ArrayInfo, StoredDataset
-from spinlock.storage.walk import H5_ERRORS, array_id, dataset, decode_attribute, group, is_scale, walk
+from spinlock.storage.walk import H5_ERRORS, dataset, decode_attribute, group, is_scale, walk
+
+BLOCK_ROWS, MOST_BLOCKS = 1024, 256
+"""Rows whose checksums are read at a time, and how many such blocks are kept."""
 
 
 class DatasetFile(StoredDataset):
@@ -53,6 +58,7 @@ class DatasetFile(StoredDataset):
                 raise refuse(self.path, error) from error
             self._identity = identity_of(file)
             self._shared = SharedFile(self.path, self._open_again, file)
+            self._crcs: dict[tuple[str, int], NDArray[np.int64]] = {}
 
     def _open_again(self) -> h5py.File:
         """Open the file in this process; it must still be the one that was checked."""
@@ -98,16 +104,25 @@ class DatasetFile(StoredDataset):
             return np.asarray(dataset(file, spec.path)[()]).tobytes()
 
     def chunk_checksums(self, spec: ArraySpec, row: int) -> NDArray[np.int64]:
-        """Return the CRC-32 of the chunks of a row by position, -1 where none is stored."""
+        """Return the CRC-32 of the chunks of a row by position, -1 where none is stored.
+
+        Those of many rows are read at a time, and kept.
+        """
+        first = row // BLOCK_ROWS * BLOCK_ROWS
         with self.opened() as file:
-            return row_checksums(checksums_of(file, spec), spec, row)
+            if (spec.path, first) not in self._crcs:
+                if len(self._crcs) >= MOST_BLOCKS:
+                    self._crcs.clear()
+                count = min(BLOCK_ROWS, self.layout.samples - first)
+                self._crcs[spec.path, first] = read_rows(checksums_of(file, spec), first, count)
+            return self._crcs[spec.path, first][row - first].reshape(spec.chunk_grid[1:])
 
     def _chunks(self, spec: ArraySpec, row: int, positions: Sequence[tuple[int, ...]]) -> list[bytes]:
-        with self.opened() as file:
+        with self.opened():
             checked = self._shared.checked(spec.path, spec.chunk_grid)[row]
-            crcs = lambda: row_checksums(checksums_of(file, spec), spec, row)  # noqa: E731
+            crcs = partial(self.chunk_checksums, spec, row)
             try:
-                return checked_chunks(array_id(file, spec.path), spec, row, positions, crcs, checked)
+                return checked_chunks(self._shared.array(spec.path), spec, row, positions, crcs, checked)
             except H5_ERRORS as error:
                 raise StorageError(str(error)) from error
 
@@ -131,3 +146,7 @@ class DatasetFile(StoredDataset):
     def close(self) -> None:
         """Close the file; closing it twice is harmless."""
         self._shared.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what was read of it."""
+        return {**self.__dict__, "_crcs": {}}

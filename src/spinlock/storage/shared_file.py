@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import h5py.h5d as h5d
 import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
+from spinlock.storage.walk import array_id
 
 _lock = threading.RLock()
 
@@ -47,13 +49,14 @@ class SharedFile:
 
     def __init__(self, path: Path, opener: Callable[[], h5py.File], file: h5py.File | None = None) -> None:
         self.path, self._opener = path, opener
-        self._inherited: list[h5py.File] = []
+        self._inherited: list[object] = []
         self._closed = False
         self._adopt(file)
 
     def _adopt(self, file: h5py.File | None) -> None:
         self._file, self._process = file, os.getpid()
         self._checked: dict[str, NDArray[np.bool_]] = {}
+        self._arrays: dict[str, h5d.DatasetID] = {}
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
@@ -62,11 +65,18 @@ class SharedFile:
             if self._closed:
                 raise StorageError(f"{self.path} was closed: open it again")
             if self._file is None or self._process != os.getpid():
-                if self._file is not None:
-                    self._inherited.append(self._file)  # closing a handle opened before a fork is not safe
+                if self._file is not None:  # closing what was opened before a fork is not safe
+                    self._inherited += [self._file, self._arrays]
                 self._adopt(self._opener())
             assert self._file is not None
             yield self._file
+
+    def array(self, path: str) -> h5d.DatasetID:
+        """Return an array of the file; call it within `opened`."""
+        if path not in self._arrays:
+            assert self._file is not None
+            self._arrays[path] = array_id(self._file, path)
+        return self._arrays[path]
 
     def checked(self, path: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Return which chunks of an array this process has compared with their checksums, to be marked."""
@@ -89,4 +99,4 @@ class SharedFile:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open handle behind: it means nothing in another process."""
-        return {**self.__dict__, "_file": None, "_inherited": [], "_checked": {}}
+        return {**self.__dict__, "_file": None, "_inherited": [], "_checked": {}, "_arrays": {}}

@@ -23,7 +23,7 @@ from spinlock.storage.receipts import shard_path
 from spinlock.storage.schema import ArraySpec, field_arrays
 from spinlock.storage.shared_file import SharedFile, all_of_hdf5
 from spinlock.storage.stored import ArrayInfo, StoredDataset
-from spinlock.storage.walk import H5_ERRORS, array_id
+from spinlock.storage.walk import H5_ERRORS
 
 ROWS_PER_SHARD = "rows_per_shard"
 """The attribute of ``/metadata`` of an index that says which shard a row stands in."""
@@ -125,12 +125,12 @@ class SpinDirectory(StoredDataset):
     def _chunks(self, spec: ArraySpec, row: int, positions: Sequence[tuple[int, ...]]) -> list[bytes]:
         number, local = divmod(row, self.rows_per_shard)
         shard = self._shard(number)
-        with shard.opened() as file:
+        with shard.opened():
             rows = min(self.rows_per_shard, self.layout.samples - number * self.rows_per_shard)
             checked = shard.checked(spec.path, (rows, *spec.chunk_grid[1:]))[local]
             crcs = partial(self.chunk_checksums, spec, row)
             try:
-                return checked_chunks(array_id(file, spec.path), spec, local, positions, crcs, checked)
+                return checked_chunks(shard.array(spec.path), spec, local, positions, crcs, checked)
             except H5_ERRORS as error:
                 raise StorageError(f"of {shard.path} cannot be read ({error})") from error
 

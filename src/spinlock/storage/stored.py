@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.opening import refuse
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import Layout, arrays
+from spinlock.storage.shuffle import rooms
 
 TABLES = {"table", "coordinate", "checksum", "timing"}
 """Kinds of arrays that are read as tables."""
@@ -64,6 +66,8 @@ class StoredDataset(ABC):
     def _adopt_layout(self, layout: Layout) -> None:
         self.layout = layout
         self._specs = {spec.path: spec for spec in arrays(layout)}
+        self._windows: dict[tuple[str, int], list[ChunkWindow]] = {}
+        self._forms: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
 
     @property
     @abstractmethod
@@ -206,7 +210,7 @@ class StoredDataset(ABC):
         grid = int(self.grids[index])
         shape = row_shape(spec, grid)
         chosen = tuple(slice(*one.indices(length)) for one, length in zip(part, shape, strict=False))
-        cut = (window_within(window, chosen) for window in row_windows(spec, grid))
+        cut = (window_within(window, chosen) for window in self._stored_windows(spec, grid))
         windows = [window for window in cut if window is not None]
         shape = (*(max(0, one.stop - one.start) for one in chosen), *shape[len(chosen) :])
         values = self._decoded(spec, index, windows, shape)
@@ -226,17 +230,29 @@ class StoredDataset(ABC):
         values = np.empty(shape, np.float32)
         for window, data in zip(windows, raw, strict=True):
             try:
-                values[window.row] = self._decode(spec, data)[window.chunk]
+                self._decode(spec, data, window, values)
             except StorageError as error:
                 raise self._damaged(spec.path, row, str(error)) from error
         return values
 
-    def _decode(self, spec: ArraySpec, data: bytes) -> NDArray[Any]:
-        dtype = stored_dtype(spec)
-        shape = chunk_shape(spec)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        codec = find_codec(self.layout.compression)
-        return codec.decode(data, dtype.itemsize, size).view(dtype).reshape(shape)
+    def _stored_windows(self, spec: ArraySpec, grid: int) -> list[ChunkWindow]:
+        """Return the chunks that a row with that native grid stores."""
+        if (spec.path, grid) not in self._windows:
+            self._windows[spec.path, grid] = list(row_windows(spec, grid))
+        return self._windows[spec.path, grid]
+
+    def _decode(self, spec: ArraySpec, data: bytes, window: ChunkWindow, values: NDArray[np.float32]) -> None:
+        """Decode a chunk to its place in the row, at once where it is all of a contiguous part of it."""
+        if spec.path not in self._forms:
+            form = stored_dtype(spec), chunk_shape(spec)
+            self._forms[spec.path] = (*form, prod(form[1]) * form[0].itemsize)
+        dtype, shape, size = self._forms[spec.path]
+        place, decode = values[window.row], find_codec(self.layout.compression).decode
+        if place.shape == shape and place.dtype == dtype and place.flags.c_contiguous:
+            decode(data, dtype.itemsize, size, place.reshape(-1).view(np.uint8))
+        else:
+            items = decode(data, dtype.itemsize, size, rooms.items(size))
+            place[...] = items.view(dtype).reshape(shape)[window.chunk]
 
     def _was_replaced(self) -> bool:
         """Whether what could not be read may be part of another dataset, which stands at the path now."""
@@ -252,10 +268,11 @@ class StoredDataset(ABC):
         )
 
     def _spec(self, path: str, kinds: set[str]) -> ArraySpec:
-        known = {name: spec for name, spec in self._specs.items() if spec.kind in kinds}
-        if path not in known:
+        spec = self._specs.get(path)
+        if spec is None or spec.kind not in kinds:
+            known = {name: spec for name, spec in self._specs.items() if spec.kind in kinds}
             raise unknown_name("array", path, known)
-        return known[path]
+        return spec
 
     @property
     def compression(self) -> str:

@@ -41,6 +41,11 @@ class Augmentation:
         if self.crop is not None and self.crop < 1:
             raise UsageError(f"crop {self.crop} is out of range: the least is 1 pixel")
 
+    @property
+    def acts(self) -> bool:
+        """Whether fields are shown otherwise than they are."""
+        return self.crop is not None or self.roll or bool(self.normalize)
+
     def shown(self, fields: Mapping[str, Array], item: int, epoch: int) -> dict[str, Array]:
         """Return fields [..., C, g, g] as item number ``item`` of an epoch shows them."""
         scaled = {name: self._normalized(name, values) for name, values in fields.items()}

@@ -147,7 +147,7 @@ class SpinlockDataset(torch.utils.data.Dataset[Item]):
         shown = self._tensors(found, item)
         if "parameters" in self.arrays:
             shown["parameters"] = torch.from_numpy(self._point(row))
-        return shown | {"index": torch.tensor(row)}
+        return shown | {"index": torch.from_numpy(np.array(row))}
 
     def _point(self, row: int) -> NDArray[np.float64]:
         if isinstance(self.source, VirtualDataset):
@@ -167,7 +167,7 @@ class SpinlockDataset(torch.utils.data.Dataset[Item]):
     def _tensors(self, fields: Mapping[str, NDArray[np.float32]], item: int) -> Item:
         if not fields:
             return {}
-        shown = self.augmentation.shown(fields, item, self.epoch)
+        shown = self.augmentation.shown(fields, item, self.epoch) if self.augmentation.acts else fields
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in shown.items()}
 
 
