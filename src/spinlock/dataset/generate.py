@@ -13,14 +13,15 @@ from spinlock.dataset.feature_facts import generated_facts
 from spinlock.dataset.output import check_output, require_disk, resolved_output
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
-from spinlock.dataset.provenance import file_attributes
+from spinlock.dataset.provenance import file_attributes, merged_environments
 from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.repair import begin_repair, refuse_contradictions
 from spinlock.dataset.resume import remove_work_of_complete, work_left
 from spinlock.dataset.summary import Summary, quarantine_message, summarise
+from spinlock.dataset.workers import WorkerCount
 from spinlock.errors import InterruptedRunError, SpinlockError
-from spinlock.execution.devices import prepare_process, resolve_devices
-from spinlock.execution.executors.choice import choose, execute
+from spinlock.execution.devices import computed_elsewhere, prepare_process, resolve_devices
+from spinlock.execution.executors.choice import choose, execute, require_executor
 from spinlock.execution.executors.outcome import Job, Quarantined
 from spinlock.execution.plan import Plan, make_plan
 from spinlock.execution.run_directory import RunDirectory
@@ -90,6 +91,7 @@ class DatasetGenerationPipeline:
     def _generate(self, progress: Progress) -> Summary:
         profiler = Profiler()
         progress.stage("planning")
+        require_executor(self.config)
         prepare_process()
         plan = make_plan(self.config)
         output = resolved_output(self.config.dataset.output_path)
@@ -112,7 +114,7 @@ class DatasetGenerationPipeline:
                 run.remove()  # another run made it between the first look and the lock
                 return summarise(output)
             if repair is not None:
-                repair.carry(run, devices, progress)
+                repair.carry(run, [] if computed_elsewhere(self.config) else devices, progress)
             executor, workers, before = self._compute(plan, devices, run, progress, profiler)
             progress.stage("finalizing")
             profiler.begin("finalizing")
@@ -134,16 +136,18 @@ class DatasetGenerationPipeline:
         profiler: Profiler,
     ) -> tuple[str, int, frozenset[int]]:
         """Compute every shard without a valid receipt; return executor, workers, shards that had one."""
-        done, missing = work_left(run, devices, allow_mixed=self.allow_mixed)
+        judged = [] if computed_elsewhere(self.config) else devices  # elsewhere a worker is, as it starts
+        done, missing = work_left(run, judged, allow_mixed=self.allow_mixed)
         progress.begin(plan.total_samples, sum(receipt.hi - receipt.lo for receipt in done.values()))
         if not missing:
             return "none", 0, frozenset(done)
         kind, workers = choose(plan, devices, len(missing))
-        progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
+        count = WorkerCount(progress, self.config, devices, kind, workers)
         profiler.begin("workers")
-        job = Job(plan, run.path, tuple(devices), workers)
+        environments = tuple(merged_environments(done.values()))
+        job = Job(plan, run.path, tuple(devices), workers, environments, self.allow_mixed, count.found)
         with closing(execute(kind, job, missing, progress.advance)) as outcomes:
             failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
         if failed:
             raise SpinlockError(quarantine_message(plan, failed))
-        return kind, workers, frozenset(done)
+        return kind, count.most, frozenset(done)

@@ -165,6 +165,11 @@ def read_receipts(
     return ReceiptScan(valid, rejected)
 
 
+def read_receipt(directory: Path, shard: int, plan_digest: str, *, deep: bool = False) -> Receipt:
+    """Return a receipt whose shard stands; raise `StorageError` or `OSError` where it does not count."""
+    return _read(directory, receipt_path(directory, shard), plan_digest, deep=deep)
+
+
 def _read(directory: Path, path: Path, plan_digest: str, *, deep: bool) -> Receipt:
     receipt = Receipt.from_json(path.read_text())
     shard = shard_path(directory, receipt.shard)
