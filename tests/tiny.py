@@ -324,10 +324,10 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def gone(pids: Sequence[int], within: float = 30.0) -> bool:
+def gone(pids: Sequence[int], within: float = 30.0, word: str = "spinlock") -> bool:
     """Whether all processes end in time; one that waits to be reaped has ended."""
     deadline = time.monotonic() + within
-    while any("spinlock" in command_line(pid) for pid in pids):
+    while any(word in command_line(pid) for pid in pids):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

@@ -96,7 +96,7 @@ def test_generate_quietly(command, config, tmp_path):
 
 def test_flags_and_set_replace_values_of_the_configuration(command, config, tmp_path):
     numbers = "--total-samples 2 --batch-size 5 --num-realizations 3 --num-timesteps 4 --seed 9 --workers 2"
-    words = (*numbers.split(), "--device", "cpu")
+    words = (*numbers.split(), "--device", "cpu", "--executor", "auto")
     values = ("simulation.num_channels=2", "dataset.storage={compression: gzip, trajectories: all}")
     code, _, err = command(
         "generate", "--config", config, "--output", tmp_path / "a.h5", *words, "--set", *values,
@@ -112,6 +112,7 @@ def test_flags_and_set_replace_values_of_the_configuration(command, config, tmp_
     assert stored["simulation"]["num_timesteps"] == 4
     assert stored["simulation"]["num_channels"] == 2
     assert stored["simulation"]["parallelism"]["workers"] == 2
+    assert stored["simulation"]["parallelism"]["strategy"] == "auto"
     assert stored["dataset"]["storage"]["compression"] == "gzip"
     assert stored["dataset"]["storage"]["trajectories"] == "all"
     assert stored["metadata"]["name"] == "a name"
@@ -316,6 +317,15 @@ def test_a_bad_override_and_a_bad_value_name_where_they_were_said(command, confi
     code, _, err = command("generate", "--config", config, "--workers", "many")
     assert code == 2
     assert "'many' is not allowed: it must be auto or an integer" in err
+    code, _, err = command("generate", "--config", config, "--executor", "rya")
+    assert code == 2
+    assert "--executor: simulation.parallelism.strategy" in err
+    assert "did you mean 'ray'" in err
+    assert "one of auto, inline, process, ddp, ray, slurm" in err
+    twice = ("--executor", "ray", "--set", "simulation.parallelism.strategy=inline")
+    code, _, err = command("generate", "--config", config, *twice)
+    assert code == 2
+    assert "strategy is given twice, by --executor and by --set" in err
 
 
 def test_a_missing_configuration_is_named(command, tmp_path):

@@ -23,8 +23,12 @@ from spinlock.errors import SpinlockError
 from spinlock.execution import in_flight, make_plan
 from spinlock.execution.devices import resolve_devices
 from spinlock.execution.estimate import PROCESS_BYTES, estimate
+from spinlock.execution.executors import slurm_array
 from spinlock.execution.executors.choice import choose
+from spinlock.execution.executors.outcome import Job
 from spinlock.execution.executors.silence import longest_silence
+from spinlock.execution.executors.slurm_files import ArrayRecord
+from spinlock.execution.executors.slurm_script import script_text
 from test_config.config_texts import config_of
 
 Proof = Callable[[Config, Config], None]
@@ -143,6 +147,45 @@ def fraction_bounds_workers(before: Config, after: Config) -> None:
         assert workers_of(after) == ("inline", 2)
 
 
+def slots_share_a_device(before: Config, after: Config) -> None:
+    gpu = torch.device("cuda:1")
+    assert with_gpus(before) == [gpu]
+    assert with_gpus(after) == [gpu] * 4
+    assert workers_of(before, [gpu]) == ("inline", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_flight, "free_bytes", lambda device: 1 << 40)
+        assert workers_of(after, with_gpus(after)) == ("process", 4)
+
+
+def tasks_are_counted(before: Config, after: Config) -> None:
+    assert workers_of(before) == ("slurm", 1)  # more are not worth it
+    assert workers_of(after) == ("slurm", 2)
+
+
+def options_are_handed_on(before: Config, after: Config) -> None:
+    record = ArrayRecord("/data/a.h5.parts", "spinlock-a", [0], 1)
+    directives = ["#SBATCH --partition=gpu", "#SBATCH --time=60"]
+    texts = [script_text(record, config.simulation.parallelism.slurm.options) for config in (before, after)]
+    assert [[line in text for line in directives] for text in texts] == [[False] * 2, [True] * 2]
+
+
+def slurm_is_asked_so_often(before: Config, after: Config) -> None:
+    def pause(config: Config) -> float:
+        slept: list[float] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(slurm_array, "require_commands", lambda instead: None)
+            patch.setattr(slurm_array.time, "sleep", lambda seconds: slept.append(seconds) or 1 / 0)
+            for name in ("begin", "submit", "leave"):
+                patch.setattr(slurm_array._Run, name, lambda run: None)
+            patch.setattr(slurm_array._Run, "look", lambda run: iter(()))
+            job = Job(make_plan(config), Path(), (CPU,), 1)
+            with pytest.raises(ZeroDivisionError):
+                list(slurm_array.run_slurm(job, [0], lambda: None))
+        return slept[0]
+
+    assert (pause(before), pause(after)) == (10.0, 2.5)
+
+
 def stall_is_limited(before: Config, after: Config) -> None:
     assert longest_silence(make_plan(before)) >= 600
     assert longest_silence(make_plan(after)) == 45
@@ -241,6 +284,16 @@ ENTRIES: dict[str, Entry] = {
     ),
     f"{PARALLELISM}.workers": Entry(3, 2, context=INLINE, proof=workers_are_counted),
     f"{PARALLELISM}.devices": Entry("auto", [0, 2, "cuda:3"], proof=devices_share_the_work),
+    f"{PARALLELISM}.slots_per_device": Entry(
+        1, 4, context={"simulation.device": "cuda:1"}, proof=slots_share_a_device
+    ),
+    f"{PARALLELISM}.slurm.tasks": Entry(
+        "auto", 2, context={f"{PARALLELISM}.strategy": "slurm"}, proof=tasks_are_counted
+    ),
+    f"{PARALLELISM}.slurm.options": Entry(
+        ABSENT, {"partition": "gpu", "time": 60}, proof=options_are_handed_on
+    ),
+    f"{PARALLELISM}.slurm.poll_seconds": Entry(10.0, 2.5, proof=slurm_is_asked_so_often),
     f"{PARALLELISM}.stall_seconds": Entry("auto", 45, proof=stall_is_limited),
     "simulation.memory_fraction": Entry(
         0.7, 0.25, context=INLINE | {f"{PARALLELISM}.workers": 4}, proof=fraction_bounds_workers

@@ -193,6 +193,8 @@ def stored(config):
         {},
         {"dataset.storage.trajectories": "all", "dataset.storage.precision": "bitround:9"},
         {"simulation.parallelism": {"devices": [0, "cuda:1"], "workers": 3}},
+        {"simulation.parallelism": {"strategy": "slurm", "slurm": {"tasks": 3, "options": {"time": 60}}}},
+        {"simulation.parallelism": {"strategy": "ray", "devices": ["cpu", "cpu"], "slots_per_device": 2}},
         {"simulation.input_generation": {"method": "localized", "localized": {"num_blobs_range": [2, 5]}}},
         {"sampling.sobol.seed": 2**64 - 1, "metadata": {"name": "ü", "description": None}},
     ],
@@ -219,6 +221,7 @@ def test_keys_of_later_versions_are_dropped():
     later = with_later_keys(values)
     for heading in HEADINGS:
         del later["parameter_space"][heading]["later"]  # here a key is a parameter, and none can be dropped
+    del later["simulation"]["parallelism"]["slurm"]["options"]["later"]  # as here, an option of sbatch
     later["simulation"]["input_generation"] = generation | {"later": {"deep": 1}, "more": 3}
     del later["dataset"]["storage"]["trajectories"]["later"]
     assert config_from_stored(later) == config_of()

@@ -207,6 +207,10 @@ def test_a_driver_whose_progress_fails_does_not_mistake_one_answer_for_another(t
         ({"strategy": "auto", "workers": 1}, 100, 10, ("inline", 1)),
         ({"strategy": "auto", "workers": 2}, 100, 10, ("inline", 2)),
         ({"strategy": "ddp"}, 100, 10, ("process", 1)),
+        ({"strategy": "ray"}, 100, 1000, ("ray", 100)),  # what this machine is does not matter
+        ({"strategy": "ray"}, 2000, 1000, ("ray", 1000)),
+        ({"strategy": "ray", "workers": 64}, 2000, 1000, ("ray", 64)),
+        ({"strategy": "ray", "workers": 64}, 2000, 10, ("ray", 10)),
         ({"strategy": "inline"}, 100, 1000, ("inline", usable_cores())),
     ],
 )

@@ -135,9 +135,19 @@ def test_as_many_fit_as_the_share_of_the_free_memory_holds(tmp_path, monkeypatch
     assert most_in_flight(plan, [CPU], processes=True) is None
 
 
-def test_each_gpu_holds_as_many_as_the_fullest(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("slots", "most"),
+    [
+        (["cuda:0", "cuda:1"], 9),  # five and four: the next one would be the fifth on cuda:1
+        (["cuda:0"], 9),
+        (["cuda:1", "cuda:1"], 4),
+        (["cuda:0", "cuda:0", "cuda:1"], 13),
+        (["cpu", "cuda:1"], 4),
+    ],
+)
+def test_no_device_is_given_more_than_fit_there(tmp_path, monkeypatch, slots, most):
     plan = plan_of(tmp_path, {"simulation.memory_fraction": 1.0})
     sample = estimate(plan).memory_bytes - PROCESS_BYTES
-    free = {"cuda:0": 9 * sample, "cuda:1": 4 * sample}
+    free = {"cuda:0": 9 * sample, "cuda:1": 4 * sample, "cpu": 2 * estimate(plan).memory_bytes}
     monkeypatch.setattr(in_flight, "free_bytes", lambda device: free[str(device)])
-    assert most_in_flight(plan, [torch.device(name) for name in free], processes=True) == 8
+    assert most_in_flight(plan, [torch.device(name) for name in slots], processes=True) == most

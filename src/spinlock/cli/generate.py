@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   spinlock generate --config configs/experiments/test_100.yaml
   spinlock generate --config configs/experiments/my_experiment.yaml --total-samples 20 --device cpu
   spinlock generate --config my.yaml --set simulation.num_timesteps=64 dataset.storage.trajectories=all
+  spinlock generate --config my.yaml --executor ray
   spinlock generate --config my.yaml --dry-run
   spinlock generate --config my.yaml --profile
   spinlock generate --config my.yaml --repair
@@ -29,6 +30,13 @@ FLAGS = (
     ("--num-realizations", "M", int, "simulation.num_realizations", "ensemble size"),
     ("--num-timesteps", "T", int, "simulation.num_timesteps", "operator applications"),
     ("--seed", "S", int, "sampling.sobol.seed", "root seed of everything"),
+    (
+        "--executor",
+        "NAME",
+        str,
+        "simulation.parallelism.strategy",
+        "auto, inline, process, ddp, ray or slurm",
+    ),
     ("--workers", "W", str, "simulation.parallelism.workers", "auto, or a number of threads or processes"),
 )
 """Flag, metavar, type, the key of the configuration it replaces, help."""

@@ -151,7 +151,9 @@ def render_plan(plan: Mapping[str, Any]) -> str:
     from spinlock.storage import readable_size
 
     types = plan["initial_conditions"]
-    where = f"{plan['executor']}, {plan['workers']} workers, {plan['device']}"
+    unit = "tasks" if plan["executor"] == "slurm" else "workers"
+    most = "up to " if plan["executor"] == "ray" else ""
+    where = f"{plan['executor']}, {most}{plan['workers']} {unit}, {plan['device']}"
     most = plan["fit_into_memory"]
     fit = "" if most is None else f" ({most} would fit into memory)"
     rows = [

@@ -15,6 +15,7 @@ from spinlock.config.values import (
     Devices,
     OutputPath,
     Seconds,
+    SlurmOptions,
     StoragePrecision,
     Trajectories,
     Workers,
@@ -136,19 +137,48 @@ class Sampling(Section):
     )
 
 
+class Slurm(Section):
+    """The array job of the strategy ``slurm``."""
+
+    tasks: Workers = affecting(
+        "execution",
+        default="auto",
+        description="Tasks of the array job; each uses all cores and GPUs that SLURM gives it.",
+    )
+    options: SlurmOptions = affecting(
+        "execution",
+        default={},
+        description="Further options of sbatch by their long names, such as {partition: gpu, time: 60}; true "
+        "stands for an option without a value.",
+    )
+    poll_seconds: float = affecting(
+        "execution", default=10.0, gt=0, le=3600, description="SLURM is asked how the tasks fare so often."
+    )
+
+
 class Parallelism(Section):
     """Who does the work."""
 
-    strategy: Literal["auto", "inline", "process", "ddp"] = affecting(
+    strategy: Literal["auto", "inline", "process", "ddp", "ray", "slurm"] = affecting(
         "execution",
         default="auto",
-        description="In this process, in worker processes, or one process a device (ddp).",
+        description="In this process, in worker processes, one process a device slot (ddp), "
+        "on a Ray cluster, or in an array job of SLURM.",
     )
     workers: Workers = affecting(
-        "execution", default="auto", description="Threads of an inline run, or worker processes."
+        "execution", default="auto", description="Threads of an inline run, worker processes, or Ray actors."
     )
     devices: Devices = affecting(
-        "execution", default="auto", description="Devices that workers are spread over."
+        "execution",
+        default="auto",
+        description="Devices that workers are spread over; each entry is a slot, and may be repeated.",
+    )
+    slots_per_device: int = affecting(
+        "execution",
+        default=1,
+        ge=1,
+        le=64,
+        description="Workers that share a device, or an entry of devices.",
     )
     stall_seconds: Seconds = affecting(
         "execution",
@@ -156,6 +186,7 @@ class Parallelism(Section):
         description="A worker process silent for so long is stuck: it is killed, its shard tried again. "
         "It speaks at steps, measured realizations and rows: allow for one operator and one encoding.",
     )
+    slurm: Slurm = affecting("execution", default=Slurm(), description="The array job of slurm.")
 
 
 class InputGeneration(BaseModel):

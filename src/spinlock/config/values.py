@@ -1,5 +1,6 @@
 """Values that no plain type describes: each with its check, and with its schema for editors."""
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -15,6 +16,20 @@ CATEGORIES: tuple[str, ...] = get_args(Category)
 
 SDF_CATEGORIES = {SDF_VERSION: CATEGORIES, "1.0.0": ("spatial", "spectral", "temporal")}
 """The categories that each version of the features has."""
+
+
+SBATCH_OPTION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+UNWRITABLE = re.compile(r"[\"'\\\x00-\x1f\x7f]")
+"""What no option in a script of sbatch can hold."""
+
+OWN_OPTIONS = frozenset(
+    (
+        "array", "chdir", "error", "help", "input", "job-name", "no-requeue", "output",
+        "parsable", "quiet", "requeue", "signal", "test-only", "usage", "verbose", "version", "wait", "wrap",
+    )
+)  # fmt: skip
+"""Options of sbatch that the executor gives itself, or that would keep it from working."""
 
 
 def _refusal(value: Any, allowed: str) -> ValueError:
@@ -51,7 +66,30 @@ def _check_devices(value: Any) -> Any:
         return value
     if isinstance(value, list) and value:
         return [_check_device(f"cuda:{v}" if type(v) is int and v >= 0 else v) for v in value]
-    raise _refusal(value, "auto or a list of GPU numbers and device names, such as [0, 1]")
+    raise _refusal(value, "auto or a list of GPU numbers and device names, such as [0, 1] or [cpu, cuda:0]")
+
+
+def _check_slurm_options(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise _refusal(value, "a section of options of sbatch, such as {partition: gpu, time: 60}")
+    for name, item in value.items():
+        if not isinstance(name, str) or not SBATCH_OPTION.fullmatch(name):
+            raise ValueError(
+                f"{shown(name)} is no long option of sbatch: write its name without dashes, as in partition"
+            )
+        if name in OWN_OPTIONS:
+            raise ValueError(f"{name} is an option of sbatch that the run gives itself: leave it out")
+        if item is not True and type(item) not in (str, int):
+            raise ValueError(
+                f"{name}: {shown(item)} is not allowed: it must be text, an integer, or true for an option "
+                "without a value"
+            )
+        if isinstance(item, str) and (not item or UNWRITABLE.search(item)):
+            raise ValueError(
+                f"{name}: {shown(item)} is not allowed: it must be text on one line, without quotation marks "
+                "and backslashes"
+            )
+    return value
 
 
 def _check_trajectories(value: Any) -> Any:
@@ -114,6 +152,12 @@ _CATEGORIES = {
         {"type": "array", "items": {"enum": list(CATEGORIES)}, "minItems": 1, "uniqueItems": True},
     ]
 }
+_WRITABLE = {"type": "string", "pattern": r"^[^\"'\\\x00-\x1f\x7f]+$"}
+_SLURM_OPTIONS = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{SBATCH_OPTION.pattern}$"},
+    "additionalProperties": {"anyOf": [_WRITABLE, {"type": "integer"}, {"const": True}]},
+}
 _OUTPUT_PATH = {"type": "string", "pattern": r"^(.*://.*\.zarr|(?!.*://).*\.(h5|hdf5|spin|zarr))$"}
 
 Workers = Annotated[
@@ -131,6 +175,9 @@ Devices = Annotated[
     list[str] | Literal["auto"],
     BeforeValidator(_check_devices),
     WithJsonSchema({"anyOf": [_AUTO, _DEVICES]}),
+]
+SlurmOptions = Annotated[
+    dict[str, str | int | bool], BeforeValidator(_check_slurm_options), WithJsonSchema(_SLURM_OPTIONS)
 ]
 Trajectories = Annotated[
     dict[str, int] | Literal["none", "all"],

@@ -9,9 +9,12 @@ import torch
 from spinlock.dataset.part import Part
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress
+from spinlock.dataset.provenance import merged_environments
 from spinlock.dataset.resume import work_left
 from spinlock.dataset.summary import quarantine_message
+from spinlock.dataset.workers import WorkerCount
 from spinlock.errors import SpinlockError
+from spinlock.execution.devices import computed_elsewhere
 from spinlock.execution.executors.choice import choose, execute
 from spinlock.execution.executors.outcome import Job, Quarantined
 from spinlock.execution.run_directory import RunDirectory
@@ -59,7 +62,8 @@ def compute_missing(
         Where shards failed three times; the others are kept.
     """
     plan = run.plan
-    done, missing = work_left(run, devices, allow_mixed=allow_mixed)
+    judged = [] if computed_elsewhere(plan.config) else devices  # elsewhere a worker is, as it starts
+    done, missing = work_left(run, judged, allow_mixed=allow_mixed)
     before, chosen = frozenset(done), part.chosen(plan, missing)
     rows = [high - low for low, high in map(plan.shard_range, [*done, *chosen])]
     progress.begin(sum(rows), sum(rows[: len(done)]))
@@ -67,11 +71,12 @@ def compute_missing(
     if not chosen:
         return Computed("none", 0, before, left=left)
     kind, workers = choose(plan, devices, len(chosen))
-    progress.stage(f"simulating ({kind}, {workers} worker{'s' if workers > 1 else ''}, {devices[0]})")
+    count = WorkerCount(progress, plan.config, devices, kind, workers)
     profiler.begin("workers")
-    job = Job(plan, run.path, tuple(devices), workers)
+    environments = tuple(merged_environments(done.values()))
+    job = Job(plan, run.path, tuple(devices), workers, environments, allow_mixed, count.found)
     with closing(execute(kind, job, chosen, progress.advance)) as outcomes:
         failed = [outcome for outcome in outcomes if isinstance(outcome, Quarantined)]
     if failed:
         raise SpinlockError(quarantine_message(plan, failed))
-    return Computed(kind, workers, before, frozenset(chosen), left)
+    return Computed(kind, count.most, before, frozenset(chosen), left)

@@ -16,7 +16,8 @@ from spinlock.dataset.repair import begin_repair, refuse_contradictions
 from spinlock.dataset.resume import finish, finish_complete
 from spinlock.dataset.summary import Summary, summarise
 from spinlock.errors import InterruptedRunError, UsageError
-from spinlock.execution.devices import prepare_process, resolve_devices
+from spinlock.execution.devices import computed_elsewhere, prepare_process, resolve_devices
+from spinlock.execution.executors.choice import require_executor
 from spinlock.execution.plan import make_plan
 from spinlock.execution.run_directory import RunDirectory
 from spinlock.storage import finalize
@@ -108,6 +109,7 @@ class DatasetGenerationPipeline:
     def _generate(self, progress: Progress, part: Part) -> Summary | PartSummary:
         profiler = Profiler()
         progress.stage("planning")
+        require_executor(self.config)
         prepare_process()
         plan = make_plan(self.config)
         part.check(plan)
@@ -132,7 +134,7 @@ class DatasetGenerationPipeline:
                 finish(run)  # another run made it between the first look and the lock
                 return summarise(output)
             if repair is not None:
-                repair.carry(run, devices, progress)
+                repair.carry(run, [] if computed_elsewhere(self.config) else devices, progress)
             allow_mixed = self.allow_mixed
             work = compute_missing(run, part, devices, progress, profiler, allow_mixed=allow_mixed)
             if work.left:

@@ -25,6 +25,7 @@ def join_shards(
         Where a shard is missing or damaged, or the dataset cannot be written; the work then stays.
     """
     plan, receipts = run.plan, run.all_receipts()
+    run.end_arrays()
     attributes = file_attributes(plan, sampling, receipts, executor, workers)
     shards = [receipt.shard_file(run.path) for receipt in receipts]
     final = join(run.output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))

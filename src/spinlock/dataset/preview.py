@@ -6,9 +6,10 @@ from typing import Any
 from spinlock.config.model import Config
 from spinlock.dataset.output import check_output, needed_bytes, require_disk, resolved_output
 from spinlock.dataset.quality import sampling_report
-from spinlock.execution.devices import prepare_process, resolve_devices
+from spinlock.dataset.workers import where_computed
+from spinlock.execution.devices import computed_elsewhere, prepare_process, resolve_devices
 from spinlock.execution.estimate import calibrate, estimate, extreme_draws
-from spinlock.execution.executors.choice import choose
+from spinlock.execution.executors.choice import choose, require_executor
 from spinlock.execution.in_flight import most_in_flight
 from spinlock.execution.plan import make_plan
 from spinlock.storage import form_to_make
@@ -22,12 +23,14 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
     UsageError, StorageError
         Whatever `generate` would refuse before computing: the output path, the sampling, the disk.
     """
+    require_executor(config)
     prepare_process()
     plan = make_plan(config)
     output = resolved_output(config.dataset.output_path)
     complete = check_output(output, plan, force=force, fresh=False)
     report = sampling_report(plan)
     devices = resolve_devices(config)
+    elsewhere = computed_elsewhere(config)
     require_disk(plan, output)
     kind, workers = choose(plan, devices, plan.num_shards)
     built, correction = calibrate(plan, extreme_draws(plan), devices[0])
@@ -45,15 +48,15 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
         "executor": kind,
         "workers": workers,
         "in_flight": workers,
-        "fit_into_memory": most_in_flight(plan, devices, processes=kind == "process"),
-        "device": str(devices[0]),
+        "fit_into_memory": None if elsewhere else most_in_flight(plan, devices, processes=kind == "process"),
+        "device": where_computed(config, devices),
         "architectures": cost.architectures,
         "surveyed": cost.surveyed,
         "operators_built": built,
         "flops": cost.flops,
         "data_bytes": int(cost.data_bytes),
         "disk_bytes": needed_bytes(cost.data_bytes, form=form_to_make(output)),
-        "memory_bytes": int(cost.memory_bytes * (workers if kind == "process" else 1)),
+        "memory_bytes": int(cost.memory_bytes * (1 if kind == "inline" else workers)),
         "core_seconds": round(cost.core_seconds, 1),
         "seconds": math.ceil(cost.core_seconds / workers),
         "sampling": report.as_dict(),

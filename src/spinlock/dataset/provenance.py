@@ -10,7 +10,7 @@ import torch
 from spinlock import __version__
 from spinlock.dataset.quality import SamplingReport
 from spinlock.errors import UsageError
-from spinlock.execution.environment import numerical_environment, software_versions
+from spinlock.execution.environment import differences, numerical_environment, software_versions
 from spinlock.execution.plan import Plan
 from spinlock.execution.stages import summed_seconds
 from spinlock.storage import Receipt
@@ -34,13 +34,10 @@ def refuse_mixing(
     environments: Sequence[Mapping[str, str]], devices: Sequence[torch.device], remedy: str = BEGIN_AGAIN
 ) -> None:
     """Raise `UsageError` where work was begun in other environments than that of the devices here."""
-    known = [*environments, *(numerical_environment(device) for device in devices)]
-    facts = {key: sorted({str(one.get(key)) for one in known}) for key in sorted(set().union(*known))}
-    differing = [f"{key}: {' and '.join(values)}" for key, values in facts.items() if len(values) > 1]
+    differing = differences([*environments, *(numerical_environment(device) for device in devices)])
     if differing:
         raise UsageError(
-            "this dataset would mix environments, which changes its last bits "
-            f"({'; '.join(differing)}). {remedy}"
+            f"this dataset would mix environments, which changes its last bits ({differing}). {remedy}"
         )
 
 

@@ -39,26 +39,48 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cpu")
 
 
+def computed_elsewhere(config: Config) -> bool:
+    """Return whether other machines compute, so that the devices of this one do not matter."""
+    return config.simulation.parallelism.strategy in ("ray", "slurm")
+
+
 def resolve_devices(config: Config) -> list[torch.device]:
-    """Return the devices workers are spread over; a missing GPU is named and left out."""
+    """Return the device of each slot on this machine; a missing GPU is named and left out.
+
+    Every entry of ``devices`` is as many slots as ``slots_per_device`` says. Where other machines compute,
+    it is what this one would estimate with, and nothing is said of what it lacks.
+
+    Raises
+    ------
+    UsageError
+        Where the precision does not suit a device.
+    """
     simulation = config.simulation
     asked: Sequence[str] | str = simulation.parallelism.devices
+    if computed_elsewhere(config):
+        return [torch.device("cpu") if simulation.device == "cpu" else resolve_device("auto")]
     if asked == "auto":
         devices = [resolve_device(simulation.device)]
     else:
         missing = [name for name in asked if not available(name)]
         devices = [resolve_device(name) for name in asked if name not in missing]
         if missing:
-            rest = ", ".join(map(str, devices)) or "the CPU"
-            names = ", ".join(missing)
+            rest = ", ".join(dict.fromkeys(map(str, devices))) or "the CPU"
+            names = ", ".join(dict.fromkeys(missing))
             warnings.warn(f"no such GPU here: {names}; the run uses {rest}", UserWarning, stacklevel=2)
         devices = devices or [torch.device("cpu")]
-    if simulation.precision == "float16" and any(device.type == "cpu" for device in devices):
+    for device in devices:
+        refuse_unsuited(simulation.precision, device)
+    return devices * simulation.parallelism.slots_per_device
+
+
+def refuse_unsuited(precision: str, device: torch.device) -> None:
+    """Raise `UsageError` where a device is no good for a precision."""
+    if precision == "float16" and device.type == "cpu":
         raise UsageError(
             "simulation.precision: float16 is several times slower than float32 on a CPU; "
             "use bfloat16, or a GPU"
         )
-    return devices
 
 
 def prepare_process() -> None:

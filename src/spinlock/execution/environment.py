@@ -1,6 +1,7 @@
 """Where the numbers were computed: what the last bits of a dataset depend on beside its configuration."""
 
 import platform
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,14 @@ def numerical_environment(device: torch.device) -> dict[str, str]:
         "instruction_set": capability,
         "torch": torch.__version__,
     }
+
+
+def differences(environments: Iterable[Mapping[str, str]]) -> str:
+    """Return in words what is not the same in all environments; empty where nothing is."""
+    known = list(environments)
+    names = sorted({name for one in known for name in one})
+    facts = {name: sorted({str(one.get(name)) for one in known}) for name in names}
+    return "; ".join(f"{name}: {' and '.join(values)}" for name, values in facts.items() if len(values) > 1)
 
 
 def software_versions() -> dict[str, Any]:

@@ -6,6 +6,7 @@ whose samples are computed one at a time.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from spinlock.execution.memory import free_bytes, give_back, is_out_of_memory
 from spinlock.execution.plan import Plan
 
 logger = logging.getLogger("spinlock")
+
+MOST_IN_FLIGHT = 1 << 16
+"""More than any machine holds."""
 
 POLLED_SECONDS = 0.1
 """A sample that waits for a place asks this often whether the run is ending."""
@@ -165,21 +169,30 @@ def one_line(error: BaseException) -> str:
 def most_in_flight(plan: Plan, devices: Sequence[torch.device], *, processes: bool) -> int | None:
     """Return how many samples fit into ``simulation.memory_fraction`` of the free memory, at least 1.
 
-    Every device holds as many as the one with the least free memory. None where no system says what is free.
+    No device holds more than fit there. None where no system says what is free.
 
     Parameters
     ----------
     plan
         What is computed.
     devices
-        Where.
+        The device of each slot; sample n takes slot n, round and round.
     processes
         Each worker is a process of its own, which loads all that this one has loaded.
     """
-    frees = [free for device in devices if (free := free_bytes(device)) is not None]
-    if not frees:
+    room: dict[torch.device, int] = {}
+    for device in set(devices):
+        free = free_bytes(device)
+        if free is not None:
+            loaded = processes and device.type == "cpu"
+            each = estimate(plan).memory_bytes - (0 if loaded else PROCESS_BYTES)
+            room[device] = max(1, int(free * plan.config.simulation.memory_fraction / each))
+    if not room:
         return None
-    on_cpu = devices[0].type == "cpu"
-    each = estimate(plan).memory_bytes - (0 if processes and on_cpu else PROCESS_BYTES)
-    fitting = max(1, int(min(frees) * plan.config.simulation.memory_fraction / each))
-    return fitting if on_cpu else fitting * len(devices)
+    taken: Counter[torch.device] = Counter()
+    for number in range(MOST_IN_FLIGHT):
+        device = devices[number % len(devices)]
+        taken[device] += 1
+        if taken[device] > room.get(device, MOST_IN_FLIGHT):
+            return number
+    return MOST_IN_FLIGHT

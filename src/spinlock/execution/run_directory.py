@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from spinlock.errors import SpinlockError, StorageError, UsageError
+from spinlock.execution.executors.slurm_end import end_arrays
+from spinlock.execution.executors.slurm_files import LOG_FOLDER, SLURM_FOLDER, is_shared
 from spinlock.execution.plan import Plan
 from spinlock.storage import (
     DirectoryLock,
@@ -33,6 +35,8 @@ logger = logging.getLogger("spinlock")
 PLAN_FILE = "plan.json"
 
 FOLDERS = ("shards", "receipts")
+
+FOLDERS_OF_ARRAYS = (SLURM_FOLDER, LOG_FOLDER)
 
 
 def run_directory_path(output: Path) -> Path:
@@ -82,20 +86,25 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Sweep up after workers that were killed and give the lock back; what was committed stays."""
-        if self._lock.stands:  # else it was cleared up, and may be another process's by now
-            for folder in FOLDERS:
+        if self._lock.stands and not is_shared(self.path):  # else it was cleared up, or tasks write there
+            for folder in (*FOLDERS, SLURM_FOLDER):
                 sweep(self.path / folder)
         self._lock.release()
 
     def _prepare(self) -> None:
         if self._fresh:
+            end_arrays(self.path)
             with write_errors(self.path):
                 self._drop_work()
         self._check_plan()
+        if self.plan.config.simulation.parallelism.strategy != "slurm":
+            end_arrays(self.path)
         with write_errors(self.path):
             for folder in FOLDERS:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
-                remove_temporaries(self.path / folder)
+            if not is_shared(self.path):
+                for folder in (*FOLDERS, SLURM_FOLDER):
+                    remove_temporaries(self.path / folder)
             remove_temporaries(self.path)
             features = self.output.with_name(f"{self.output.name}.features.parts")
             if not isinstance(self.output, Url) and not is_locked(features):
@@ -157,12 +166,20 @@ class RunDirectory:
 
     def _drop_work(self) -> None:
         """Remove what runs keep here; whatever else stands here is not ours."""
-        for folder in FOLDERS:
+        for folder in (*FOLDERS, *FOLDERS_OF_ARRAYS):
             remove_tree(self.path / folder)
         (self.path / PLAN_FILE).unlink(missing_ok=True)
 
+    def end_arrays(self) -> None:
+        """End what array tasks still run, and remove what they kept here; every receipt stands."""
+        end_arrays(self.path)
+        with write_errors(self.path):
+            for folder in FOLDERS_OF_ARRAYS:
+                remove_tree(self.path / folder)
+
     def remove(self) -> None:
         """Remove the work and, if nothing else stands in it, the directory; the dataset is complete."""
+        end_arrays(self.path)
         try:
             self._drop_work()
             remove_temporaries(self.path)

@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,15 +67,15 @@ def _read(lines: Lines, stop: threading.Event) -> None:
 def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Event) -> None:
     import torch
 
-    from spinlock.config import config_from_stored
-    from spinlock.execution.devices import prepare_process
-    from spinlock.execution.plan import make_plan
+    from spinlock.execution.in_flight import InFlight
+    from spinlock.execution.orders import Order, OtherPlanError, answer_of
     from spinlock.execution.shard import Signals, run_shard
 
-    prepare_process()
-    plan = make_plan(config_from_stored(job["config"]))
-    if plan.digest != job["digest"]:
-        raise SystemExit(f"the plan made here has digest {plan.digest}, the driver's has {job['digest']}")
+    order = Order(**job)
+    try:
+        plan = order.plan()
+    except OtherPlanError as error:
+        raise SystemExit(str(error)) from None
 
     def answer(message: dict[str, Any]) -> None:
         with contextlib.suppress(
@@ -96,38 +95,19 @@ def _serve(job: dict[str, Any], lines: Lines, answers: int, stop: threading.Even
 
     answer({"ready": True})
     signals = Signals(stopping, lambda: answer({"row": 1}))
-    directory, device = Path(job["directory"]), torch.device(job["device"])
+    directory, device, in_flight = Path(order.directory), torch.device(order.device), InFlight(order.sharing)
 
     def work(task: dict[str, int]) -> "Receipt":
-        return run_shard(plan, task["shard"], directory, device, attempt=task["attempt"], signals=signals)
+        return run_shard(
+            plan, task["shard"], directory, device,
+            attempt=task["attempt"], signals=signals, in_flight=in_flight,
+        )  # fmt: skip
 
     while not stop.is_set() and (line := lines.get()) is not None:
         task = json.loads(line)
-        message = _attempt(lambda task=task: work(task))
+        message = answer_of(lambda task=task: work(task))
         if message is not None:
             answer(message)
-
-
-def _attempt(work: "Callable[[], Receipt]") -> dict[str, Any] | None:
-    """Return the answer for one shard: its receipt, or what went wrong; None if it was given up to leave."""
-    from spinlock.errors import StorageError
-    from spinlock.execution.in_flight import ShortOfMemoryError, one_line
-    from spinlock.execution.memory import is_out_of_memory
-    from spinlock.execution.shard import CancelledError
-
-    try:
-        return {"receipt": work().to_json()}
-    except CancelledError:
-        return None
-    except StorageError as error:
-        if is_out_of_memory(error):
-            return {"out_of_memory": one_line(error), "error": str(error)}
-        return {"storage_error": str(error)}
-    except ShortOfMemoryError as error:
-        return {"out_of_memory": error.reason, "error": f"ShortOfMemoryError: {error}"}
-    except Exception as error:  # noqa: BLE001 (whatever it is, the driver is told)
-        answer = {"error": f"{type(error).__name__}: {error}"}
-        return answer | ({"out_of_memory": one_line(error)} if is_out_of_memory(error) else {})
 
 
 if __name__ == "__main__":

@@ -178,6 +178,11 @@ def read_receipts(
     return ReceiptScan(valid, rejected)
 
 
+def read_receipt(directory: Path, shard: int, plan_digest: str, *, deep: bool = False) -> Receipt:
+    """Return a receipt whose shard stands; raise `StorageError` or `OSError` where it does not count."""
+    return _read(directory, receipt_path(directory, shard).name, plan_digest, deep=deep)
+
+
 def _names(folder: Path) -> list[str]:
     """Return the names of the receipts in a folder, in order; names, not paths: there may be 100,000."""
     try:

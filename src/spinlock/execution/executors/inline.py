@@ -65,7 +65,7 @@ class _Threads:
         self.running: dict[Future[Receipt], _Running] = {}
         self.stop = threading.Event()
         self._job, self._pool, self._on_row = job, pool, on_row
-        self._attempts = Attempts()
+        self._attempts = job.attempts()
         self._in_flight = InFlight(job.workers)
         self._heard = Heard()
         self._patience = longest_silence(job.plan)

@@ -7,12 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 
-from spinlock.errors import SpinlockError, StorageError
-from spinlock.execution.executors.outcome import Attempts, Job, Outcome
-from spinlock.execution.executors.worker_process import GRACE_SECONDS, Answer, Worker, WorkerError
+from spinlock.errors import SpinlockError
+from spinlock.execution.executors.outcome import Attempts, Job, Outcome, outcome_of
+from spinlock.execution.executors.worker_process import GRACE_SECONDS, Worker, WorkerError
 from spinlock.execution.in_flight import InFlight, Place
+from spinlock.execution.orders import Answer
 from spinlock.execution.worker import HELD_BACK
-from spinlock.storage import Receipt
 
 
 def run_processes(
@@ -25,7 +25,7 @@ def run_processes(
     """
     waiting = deque(shards)
     crew = _Crew([Worker(job, number) for number in range(min(job.workers, len(waiting)))], on_row)
-    attempts = Attempts()
+    attempts = job.attempts()
     in_flight = InFlight(len(crew.workers), "worker processes")
     running: dict[int, Place] = {}
 
@@ -120,8 +120,4 @@ def _outcome(shard: int, answer: Answer | SpinlockError, attempts: Attempts) -> 
     """Return a shard's outcome, or None where it is to be tried again."""
     if isinstance(answer, SpinlockError):
         raise answer
-    if "receipt" in answer:
-        return Receipt.from_json(answer["receipt"])
-    if "storage_error" in answer:
-        raise StorageError(answer["storage_error"])
-    return attempts.failed(shard, answer.get("error") or answer.get("died") or "unknown")
+    return outcome_of(shard, answer, attempts)

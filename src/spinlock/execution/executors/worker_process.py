@@ -16,18 +16,14 @@ from spinlock.errors import SpinlockError
 from spinlock.execution.executors.outcome import Job
 from spinlock.execution.executors.silence import SHORTEST_SILENCE, Lines, SilentError, longest_silence
 from spinlock.execution.memory import oom_kills
+from spinlock.execution.orders import OUTCOMES, Answer, Order
 
 GRACE_SECONDS = 10.0
 """Time a worker has to leave when asked to; then it is killed."""
 
-OUTCOMES = {"receipt", "error", "storage_error", "out_of_memory"}
-"""What an answer holds that is the last one about a shard; others are signs of life."""
-
 LONGER = "a larger simulation.parallelism.stall_seconds allows more"
 
 FEWER = "fewer simulation.parallelism.workers or a smaller simulation.memory_fraction take less"
-
-Answer = dict[str, Any]
 
 
 class WorkerError(SpinlockError):
@@ -46,12 +42,9 @@ class Worker:
     """
 
     def __init__(self, job: Job, number: int) -> None:
-        self._job = {
-            "config": job.plan.config.model_dump(mode="json"),
-            "digest": job.plan.digest,
-            "directory": str(job.directory),
-            "device": str(job.devices[number % len(job.devices)]),
-        }
+        device = job.devices[number % len(job.devices)]
+        sharing = job.sharing(device)
+        self._order = Order.of(job.plan, job.directory, str(device), sharing).as_dict()
         self._patience = longest_silence(job.plan)
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: Lines | None = None
@@ -91,7 +84,7 @@ class Worker:
             assert process.stdout is not None
             self._lines = Lines(process.stdout)
         try:
-            self._send(self._job)
+            self._send(self._order)
             self._receive(max(self._patience, SHORTEST_SILENCE))
         except (OSError, EOFError):
             code = process.wait()
