@@ -37,6 +37,8 @@ class FormScene(Scene):
         assert self.undisturbed.code == 0, self.undisturbed.err
         self.reference = folder.with_name(f"reference-{name}")
         shutil.move(self.output, self.reference)
+        for companion in tiny.with_companions(self.output) - {self.output.name}:
+            (folder / companion).unlink()
         assert list(folder.iterdir()) == []
         self.made = comparable(self.reference)
 
@@ -59,7 +61,8 @@ class FormScene(Scene):
         return self.output.is_file() and self.output.read_bytes() == self.before.read_bytes()
 
     def is_finished(self) -> bool:
-        return [path.name for path in self.folder.iterdir()] == [self.output.name] and self.is_made()
+        names = {path.name for path in self.folder.iterdir()}
+        return names == tiny.with_companions(self.output) and self.is_made()
 
 
 def scene(

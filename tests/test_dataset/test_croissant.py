@@ -1,5 +1,6 @@
 """The Croissant description: valid by the package of its makers, and true."""
 
+import hashlib
 import json
 import socket
 
@@ -7,11 +8,13 @@ import h5py
 import pytest
 
 import tiny
-from spinlock.dataset.croissant import dataset_of_croissant, render_croissant
+from spinlock.dataset.croissant import HDF5, Resource, dataset_of_croissant, render_croissant
 from spinlock.dataset.describe import describe
 from spinlock.storage.companions import croissant_path
 
 croissant = pytest.importorskip("mlcroissant")
+
+RESOURCE = Resource("x.h5", 1, HDF5, "0" * 64)
 
 pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
 
@@ -41,7 +44,7 @@ def test_it_is_valid(description):
 def test_a_stated_license_is_in_it(plain):
     content = describe(plain)
     content["config"]["metadata"] = {"license": "cc-by-4.0", "name": "Näme", "description": "What for."}
-    described = json.loads(render_croissant(content, "0" * 64))
+    described = json.loads(render_croissant(content, RESOURCE))
     assert described["license"] == "cc-by-4.0"
     assert described["name"] == "Näme"
     assert described["description"].startswith("What for. 3 stochastic")
@@ -49,9 +52,25 @@ def test_a_stated_license_is_in_it(plain):
     assert metadata.ctx.issues.errors == set()
 
 
+@pytest.mark.parametrize(("suffix", "inner"), [("spin", "index.h5"), ("zarr", "zarr.json")])
+def test_that_of_a_directory_is_valid_and_names_its_files(tmp_path, suffix, inner):
+    output = tiny.generate(tmp_path / f"x.{suffix}", tiny.PLAIN)
+    issues = croissant.Dataset(jsonld=str(croissant_path(output))).metadata.ctx.issues
+    assert issues.errors == set()
+    first, others = json.loads(croissant_path(output).read_text())["distribution"]
+    content = (output / inner).read_bytes()
+    assert first["contentUrl"] == f"{output.name}/{inner}"
+    assert (first["contentSize"], first["sha256"]) == (
+        f"{len(content)} B",
+        hashlib.sha256(content).hexdigest(),
+    )
+    assert others["@type"] == "cr:FileSet"
+    assert list(tmp_path.glob(others["includes"]))
+
+
 def test_a_broken_description_is_refused(plain):
     """The control: the package would notice."""
-    described = json.loads(render_croissant(describe(plain), "0" * 64))
+    described = json.loads(render_croissant(describe(plain), RESOURCE))
     described["recordSet"][0]["data"][0].popitem()
     with pytest.raises(croissant.ValidationError):
         croissant.Metadata.from_json(ctx=croissant.Context(), json_=described)

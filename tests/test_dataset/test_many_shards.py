@@ -15,7 +15,11 @@ import pytest
 import torch
 
 import tiny
-from spinlock.dataset import DatasetGenerationPipeline, generate
+from spinlock.dataset import DatasetGenerationPipeline, compute
+from spinlock.dataset import merge as merging
+from spinlock.dataset.compute import compute_missing
+from spinlock.dataset.merge import merge
+from spinlock.dataset.part import Part
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Silent
 from spinlock.errors import StorageError
@@ -118,13 +122,13 @@ def test_a_resume_finds_exactly_the_missing_shards(folder, counts, monkeypatch, 
             StorageError, match=f"4 shards are missing, the first is {min(lost, cut, foreign, moved)}"
         ):
             run.all_receipts()
-        resumed(config, plan, run, {lost, cut, foreign, moved}, counts, monkeypatch)
+        resumed(plan, run, {lost, cut, foreign, moved}, counts, monkeypatch)
         everything = run.all_receipts()
     assert [one.shard for one in everything] == list(range(shards))
     assert everything[-1] == receipt(plan, shards - 1)
 
 
-def resumed(config, plan, run, missing, counts, monkeypatch):
+def resumed(plan, run, missing, counts, monkeypatch):
     """Run the pipeline's computation with workers that commit what they are asked for, and compare."""
     asked: list[int] = []
 
@@ -134,16 +138,50 @@ def resumed(config, plan, run, missing, counts, monkeypatch):
             advance()
             yield commit(run, shard)
 
-    monkeypatch.setattr(generate, "execute", workers)
-    told, pipeline = Told(), DatasetGenerationPipeline(config)
+    monkeypatch.setattr(compute, "execute", workers)
+    told = Told()
     counts.clear()
-    _, _, before = pipeline._compute(plan, [torch.device("cpu")], run, told, Profiler())
+    work = compute_missing(run, Part(), [torch.device("cpu")], told, Profiler(), allow_mixed=False)
     assert sorted(asked) == sorted(missing)
-    assert before == set(range(plan.num_shards)) - missing
+    assert work.before == set(range(plan.num_shards)) - missing
+    assert (work.made, work.left) == (missing, ())
     assert told.begun == [(plan.total_samples, plan.total_samples - len(missing))]
     assert told.advanced == len(missing)
     assert counts["_check_kinds"] == plan.num_shards - 1, "one has no receipt"
-    assert counts["shard_range"] <= plan.num_shards + 2 * len(missing)
+    assert counts["shard_range"] <= plan.num_shards + 3 * len(missing)
+
+
+@pytest.mark.parametrize("shards", [500, MANY])
+def test_a_merge_of_parts_takes_every_shard_once(folder, counts, monkeypatch, shards):
+    """Two machines made alternate shards, a third made some of them again; joining itself is left out."""
+    parts = []
+    for name, made in (("one", range(0, shards, 2)), ("two", range(1, shards, 2)), ("three", range(9))):
+        output = folder / name / "a.h5"
+        plan = make_plan(tiny.config_of(output, tiny.PLAIN, {"sampling.total_samples": shards}))
+        with RunDirectory(output, plan) as run:
+            for shard in made:
+                commit(run, shard)
+        parts.append(run.path)
+    joined: list[Receipt] = []
+
+    def join(run, _sampling, executor, workers):
+        assert (executor, workers) == ("merge", 3)
+        joined.extend(run.all_receipts())
+        assert all(shard_path(run.path, shard).read_bytes() == CONTENT for shard in (0, 1, shards - 1))
+
+    monkeypatch.setattr(merging, "join_shards", join)
+    monkeypatch.setattr(merging, "summarise", lambda path, made: made)
+    told = Told()
+    with pytest.raises(StorageError, match=rf"{(shards + 1) // 2} of {shards} shards; rows 1:2, 3:4,"):
+        merge(parts[:1], folder / "missing.h5")
+    counts.clear()
+    assert merge(parts, folder / "m.h5", progress=told) == shards
+    assert [one.shard for one in joined] == list(range(shards))
+    assert told.begun == [(shards, 0)]
+    assert told.advanced == shards
+    assert counts["_check_kinds"] == 2 * shards + 9, "each is read where it was made, and where it is joined"
+    assert counts["shard_range"] <= 3 * shards
+    assert not (folder / "missing.h5.parts").exists()
 
 
 PLANNING = f"""{tiny.PEAK_MEMORY}

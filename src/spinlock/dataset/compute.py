@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from spinlock.dataset.part import Part
+from spinlock.dataset.part import Part, rows_of
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress
 from spinlock.dataset.provenance import merged_environments
@@ -65,9 +65,9 @@ def compute_missing(
     judged = [] if computed_elsewhere(plan.config) else devices  # elsewhere a worker is, as it starts
     done, missing = work_left(run, judged, allow_mixed=allow_mixed)
     before, chosen = frozenset(done), part.chosen(plan, missing)
-    rows = [high - low for low, high in map(plan.shard_range, [*done, *chosen])]
-    progress.begin(sum(rows), sum(rows[: len(done)]))
-    left = tuple(shard for shard in missing if shard not in set(chosen))
+    rows = sum(receipt.hi - receipt.lo for receipt in done.values())
+    progress.begin(rows + rows_of(plan, chosen), rows)
+    left = tuple(sorted(set(missing).difference(chosen)))
     if not chosen:
         return Computed("none", 0, before, left=left)
     kind, workers = choose(plan, devices, len(chosen))
