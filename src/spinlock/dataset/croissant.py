@@ -94,7 +94,7 @@ def render_croissant(content: Mapping[str, Any], resource: Resource, others: Seq
         "name": labels.get("name") or file,
         "description": f"{labels['description']} {facts}" if labels.get("description") else facts,
         "identifier": f"{IDENTIFIER}{content['digest']}",
-        "version": f"1.0.0+{content['digest'][:12]}",
+        "version": f"{attributes['spinlock_version']}+{content['digest'][:12]}",
         "license": labels.get("license"),
         "creator": {"@type": "sc:Organization", "name": f"Spinlock {attributes['spinlock_version']}"},
         "citeAs": bibtex(attributes["spinlock_version"]),

@@ -8,7 +8,6 @@ import ctypes
 import threading
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,11 @@ class _Contexts(threading.local):
 _contexts = _Contexts()
 
 
-def _library(module: str) -> ctypes.CDLL | None:
+def _library(path: str | None) -> ctypes.CDLL | None:
+    """Return the library that a compiled module is, None where it is none."""
     try:
-        path = import_module(module).__file__
         return ctypes.CDLL(path) if path and Path(path).suffix in (".so", ".pyd", ".dylib") else None
-    except (ImportError, OSError):
+    except OSError:
         return None
 
 
@@ -39,7 +38,11 @@ def zstd_decoder() -> Callable[[bytes, int, int], int] | None:
 
     What does not decode gives a number above any size.
     """
-    library = _library("numcodecs.zstd")
+    try:
+        from numcodecs import zstd  # pyright: ignore[reportAttributeAccessIssue] (compiled, without stubs)
+    except ImportError:
+        return None
+    library = _library(zstd.__file__)
     if not all(hasattr(library, name) for name in ("ZSTD_decompressDCtx", "ZSTD_createDCtx")):
         return None
     assert library is not None
@@ -59,7 +62,11 @@ def zstd_decoder() -> Callable[[bytes, int, int], int] | None:
 @cache
 def blosc_decoder() -> Callable[[int, int, int], int] | None:
     """Return (address of a Blosc frame, address, room there) → bytes written there; it uses no threads."""
-    library = _library("numcodecs.blosc")
+    try:
+        from numcodecs import blosc  # pyright: ignore[reportAttributeAccessIssue] (compiled, without stubs)
+    except ImportError:
+        return None
+    library = _library(blosc.__file__)
     if not hasattr(library, "blosc_decompress_ctx"):
         return None
     assert library is not None
