@@ -35,7 +35,7 @@ def test_it_adds_features_and_sums_up(command, dataset):
     for word in ("samples", "size", "features", "core time", "time"):
         assert f"\n  {word} " in out
     assert "frames from replay" in out
-    assert err.splitlines() == ["planning", "extracting features (replay, cpu)", "writing"]
+    assert err.splitlines() == ["planning", "extracting features (replay, cpu)", "writing", "describing"]
 
 
 def test_with_json_and_quietly(command, dataset, tmp_path):

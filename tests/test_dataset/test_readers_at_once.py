@@ -16,7 +16,7 @@ from spinlock.dataset import open_dataset
 from spinlock.dataset.validate import validate
 from spinlock.errors import StorageError
 from spinlock.features.storage import HDF5FeatureReader
-from spinlock.storage import opening, reader
+from spinlock.storage import opening, reader, shared_file
 from test_dataset import feature_files
 from test_dataset.loaders import Rows, contents, read, read_until, unchanged
 from test_dataset.test_two_at_once import OTHER, PLAN, copied, replace_by
@@ -48,7 +48,8 @@ def hashes(two):
 WORDS = "open it again"
 
 CALLS = {
-    reader: ("open_h5", "sound_layout", "read_digest", "identity_of", "dataset", "group", "array_id"),
+    reader: ("open_h5", "sound_layout", "read_digest", "identity_of", "dataset", "group"),
+    shared_file: ("array_id",),
     opening: (
         "walk",
         "read_layout",

@@ -344,7 +344,7 @@ def test_the_layout_says_what_the_configuration_says(settings, storage, level):
 def test_every_configuration_of_the_repository_makes_a_plan():
     from spinlock.config import load_config
 
-    paths = sorted((tiny.ROOT / "configs").rglob("*.yaml"))
+    paths = sorted((tiny.ROOT / "configs" / "experiments").rglob("*.yaml"))
     assert paths
     for path in paths:
         plan = make_plan(load_config(Path(path)))
