@@ -257,6 +257,7 @@ def test_without_the_package_the_command_says_what_to_install(tmp_path, monkeypa
 
 
 def test_workers_find_the_package_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setattr(ray_cluster.sysconfig, "get_path", lambda name: f"/no/{name}")
     found = ray_cluster.source_environment()["env_vars"]["PYTHONPATH"]
     assert found == f"{tiny.SOURCE}{os.pathsep}${{PYTHONPATH}}"
     monkeypatch.setattr(ray_cluster.sysconfig, "get_path", lambda name: str(tiny.SOURCE))
