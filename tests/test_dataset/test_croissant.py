@@ -102,3 +102,14 @@ def test_it_tells_of_which_dataset_it_is(everything):
     assert dataset_of_croissant(text) == describe(everything)["digest"]
     assert str(everything.parent) not in text
     assert dataset_of_croissant(tiny.PLAIN["version"]) is None
+
+
+def test_an_edited_description_stays_and_is_told_of(tmp_path, caplog):
+    output = tiny.generate(tmp_path / "x.h5", tiny.PLAIN)
+    path = croissant_path(output)
+    text = path.read_text().replace('"Spinlock 1', '"My group, Spinlock 1')
+    path.write_text(text)
+    assert dataset_of_croissant(text) is None
+    tiny.generate(output, tiny.PLAIN, {"sampling.sobol.seed": 5}, force=True)
+    assert path.read_text() == text
+    assert "was changed or is not ours, and stays" in caplog.text

@@ -20,7 +20,7 @@ from spinlock.dataset.extract import FeatureExtractionPipeline
 from spinlock.dataset.splits import split
 from spinlock.dataset.statistics import statistics
 from spinlock.dataset.validate import validate
-from spinlock.errors import UsageError
+from spinlock.errors import StorageError, UsageError
 from spinlock.execution import plan
 from spinlock.features.storage import HDF5FeatureReader
 from spinlock.storage.feature_layout import EXTRACTION_TIME
@@ -367,3 +367,42 @@ def test_seconds_of_extraction_alone_tell_forms_apart(three, tmp_path):
     assert comparable(path) != comparable(three["zarr"])
     assert comparable(path).keys() == comparable(three["zarr"]).keys()
     assert EXTRACTION_TIME not in comparable(path)
+
+
+# --- where a dataset stands ---
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_dataset_opened_by_a_relative_path_is_read_from_anywhere(three, form, tmp_path, monkeypatch):
+    monkeypatch.chdir(three[form].parent)
+    with open_dataset(three[form].name) as dataset, open_dataset(three[form]) as whole:
+        monkeypatch.chdir(tmp_path)
+        assert dataset[1].outputs.tobytes() == whole[1].outputs.tobytes()
+
+
+@pytest.mark.parametrize("name", ["no.h5", "no.spin", "no.zarr", "memory://no.zarr"])
+def test_what_is_not_there_is_not_called_damaged(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    report = validate(name)
+    assert report.failures
+    assert report.notes == []
+
+
+def test_a_chain_of_urls_is_no_folder_of_this_machine(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny.write_config(tmp_path / "c.yaml", tiny.PLAIN)
+    words = ["generate", "--config", "c.yaml", "--output", "simplecache::memory://a.zarr"]
+    assert run(words) == 2
+    assert "simplecache::memory" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+@pytest.mark.parametrize(("form", "remedy"), [("h5", "--repair"), ("spin", "--repair"), ("zarr", "--force")])
+def test_the_remedy_for_damage_is_one_that_works(three, form, remedy, tmp_path):
+    path = tmp_path / f"a.{form}"
+    put(three[form], path)
+    file = {"h5": path, "spin": path / "index.h5", "zarr": path / "metadata/lyapunov/c/0"}[form]
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(StorageError, match=remedy):
+        open_dataset(path)
+    assert remedy in validate(path).notes[0]

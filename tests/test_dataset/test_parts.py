@@ -84,7 +84,7 @@ def test_a_limit_is_kept():
         Part(None, 3).check(plan)
 
 
-@pytest.mark.parametrize("rows", [(0, 101), (5, 5), (7, 3), (-1, 4)])
+@pytest.mark.parametrize("rows", [(0, 101), (100, 105), (-1, 4)])
 def test_ranges_outside_the_dataset_are_refused(rows):
     plan = make_plan(config_of(Path("/tmp") / "unused.h5", PLAIN, {"sampling.total_samples": 100}))
     with pytest.raises(UsageError, match="rows 0:100"):
@@ -214,3 +214,48 @@ def test_the_commands(tmp_path, capsys):
         assert "--range" in capsys.readouterr().err
     assert run([*common, f"{tmp_path}/c/x.h5", "--range", "0:1", "--repair"]) == 2
     assert "leave out --range" in capsys.readouterr().err
+
+
+def test_a_range_in_which_no_shard_begins_is_refused():
+    plan = make_plan(config_of(Path("/tmp") / "unused.h5", PLAIN, {"sampling.total_samples": 100}))
+    for rows in ((1, 4), (97, 100), (2, 3)):
+        with pytest.raises(
+            UsageError, match=r"makes nothing: .* 4 rows.* nearest range is \d+:\d+"
+        ) as refused:
+            Part(rows).check(plan)
+        low, high = str(refused.value).rpartition(" ")[2].split(":")
+        Part((int(low), int(high))).check(plan)
+    for rows in ((4, 5), (3, 5), (96, 100)):
+        Part(rows).check(plan)
+        assert len(Part(rows).chosen(plan, range(plan.num_shards))) == 1
+    with pytest.raises(UsageError, match="first number must be the smaller"):
+        Part((7, 5)).check(plan)
+
+
+def test_a_dry_run_of_a_part_asks_for_its_room(tmp_path, monkeypatch):
+    from spinlock.storage import space
+
+    config = config_of(tmp_path / "x.h5", SETTINGS)
+    needed = DatasetGenerationPipeline(config).dry_run()["disk_bytes"]
+    monkeypatch.setattr(space, "free_space", lambda _: needed // 3)
+    with pytest.raises(StorageError, match="the disk is too small"):
+        DatasetGenerationPipeline(config).dry_run()
+    assert DatasetGenerationPipeline(config).dry_run(Part((0, 3)))["rows"] == 3
+
+
+def test_no_part_is_no_dataset(tmp_path):
+    with pytest.raises(UsageError, match="no part is given"):
+        merge([], tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("name", ["x.spin", "x.zarr"])
+def test_force_leaves_folders_of_others_alone(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="a folder that Spinlock did not make"):
+        generate(folder, PLAIN, force=True)
+    assert (folder / "mine.txt").read_text() == "mine"
+    (folder / "mine.txt").unlink()
+    generate(folder, PLAIN, force=True)
+    assert validate(folder).as_dict()["valid"]

@@ -109,3 +109,32 @@ def test_a_state_of_another_order_is_refused(items):
     state = SpinlockSampler(items, 4, seed=2).state_dict()
     with pytest.raises(UsageError, match=r"another order of batches .*seed 2 there, 0 here"):
         SpinlockSampler(items, 4).load_state_dict(state)
+
+
+@pytest.mark.parametrize("kind", ["sampler", "stream"])
+def test_a_loop_that_was_broken_off_counts_from_where_the_next_one_begins(items, kind):
+    """Its state, taken up elsewhere, skips nothing."""
+    expected = seen(loaded(SpinlockSampler(items, 4, seed=1)))
+
+    def fresh():
+        if kind == "sampler":
+            sampler = SpinlockSampler(items, 4, seed=1)
+            return sampler, lambda: loaded(sampler)
+        stream = SpinlockIterable(items, 4, seed=1)
+        return stream, lambda: stream.counted(DataLoader(stream, batch_size=None))
+
+    order, begin = fresh()
+    for number, _ in enumerate(begin()):
+        if number == 1:
+            break
+    again = begin()
+    assert seen([next(again)]) == expected[:1]
+    resumed, go_on = fresh()
+    resumed.load_state_dict(order.state_dict())
+    assert seen(go_on()) == expected[1:]
+
+
+def test_a_state_beyond_the_epoch_is_refused(items):
+    sampler = SpinlockSampler(items, 4, seed=1)
+    with pytest.raises(UsageError, match="at batch 99; an epoch here has"):
+        sampler.load_state_dict(sampler.state_dict() | {"batch": 99})

@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
         repair=options.repair,
     )
     if options.dry_run:
-        _print(options, pipeline.dry_run(), render_plan)
+        _print(options, pipeline.dry_run(Part(_rows(options.range), options.limit)), render_plan)
         return 0
     with Progress(hidden=options.quiet) as progress:
         if options.range is not None or options.limit is not None:

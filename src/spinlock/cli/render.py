@@ -159,6 +159,7 @@ def render_plan(plan: Mapping[str, Any]) -> str:
     rows = [
         ("output", plan["output"] + (" (complete already)" if plan["complete"] else "")),
         ("samples", f"{plan['samples']} in {plan['shards']} shards of {plan['rows_per_shard']}"),
+        *([("asked for", f"{plan['rows']} of them")] if plan["rows"] < plan["samples"] else []),
         ("parameters", f"{len(plan['parameters'])}: {', '.join(plan['parameters'])}"),
         ("grids", ", ".join(map(str, plan["grids"]))),
         ("initial conditions", ", ".join(f"{name} {100 * w:.3g} %" for name, w in types.items())),

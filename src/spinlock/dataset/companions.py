@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
+from glob import escape
 from pathlib import Path
 
 from spinlock.dataset.card import dataset_of_card, render_card
@@ -93,8 +94,8 @@ def _resources(output: Path) -> tuple[Resource, list[str]]:
     form = form_at(output)
     inner, media_type, others = {
         "hdf5": ("", HDF5, []),
-        "spin": (INDEX_NAME, HDF5, [f"{output.name}/shards/*.h5"]),
-        "zarr": (ZARR_ROOT, "application/vnd+zarr", [f"{output.name}/**"]),
+        "spin": (INDEX_NAME, HDF5, [f"{escape(output.name)}/**"]),
+        "zarr": (ZARR_ROOT, "application/vnd+zarr", [f"{escape(output.name)}/**"]),
     }[form]
     path = output / inner if inner else output
     name = f"{output.name}/{inner}" if inner else output.name

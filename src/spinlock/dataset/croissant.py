@@ -4,6 +4,7 @@ Croissant has no way to say that a field is read from an array of an HDF5 file, 
 the file is a resource with its SHA-256, and what stands in it is told by records of the description itself.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ CONTEXT: dict[str, Any] = {
 """The context of Croissant 1.0, as its specification gives it."""
 
 IDENTIFIER = "spinlock:"
-"""Before the digest of the dataset that a description is of."""
+"""Before the digest of the dataset that a description is of, and the SHA-256 of the rest of it."""
 
 HDF5 = "application/x-hdf5"
 
@@ -93,7 +94,6 @@ def render_croissant(content: Mapping[str, Any], resource: Resource, others: Seq
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": labels.get("name") or file,
         "description": f"{labels['description']} {facts}" if labels.get("description") else facts,
-        "identifier": f"{IDENTIFIER}{content['digest']}",
         "version": f"{attributes['spinlock_version']}+{content['digest'][:12]}",
         "license": labels.get("license"),
         "creator": {"@type": "sc:Organization", "name": f"Spinlock {attributes['spinlock_version']}"},
@@ -126,14 +126,22 @@ def render_croissant(content: Mapping[str, Any], resource: Resource, others: Seq
         "recordSet": list(_record_sets(content)),
     }
     kept = {key: value for key, value in described.items() if value}
+    kept["identifier"] = f"{IDENTIFIER}{content['digest']}:{_fingerprint(kept)}"
     return json.dumps(kept, indent=1) + "\n"
 
 
+def _fingerprint(described: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a description without its identifier."""
+    rest = {key: value for key, value in described.items() if key != "identifier"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def dataset_of_croissant(text: str) -> str | None:
-    """Return the digest of the dataset that a description is of; None where it is none of ours."""
+    """Return the digest of the dataset that a description is of; None where it was changed, or is none."""
     try:
-        identifier = json.loads(text)["identifier"]
-        return identifier.removeprefix(IDENTIFIER) if identifier.startswith(IDENTIFIER) else None
+        described = json.loads(text)
+        digest, _, fingerprint = described["identifier"].removeprefix(IDENTIFIER).partition(":")
+        return digest if fingerprint == _fingerprint(described) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -141,7 +149,7 @@ def dataset_of_croissant(text: str) -> str | None:
 def _record_sets(content: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     yield _records(
         "arrays",
-        "The arrays of the HDF5 file. Axes and shape are separated by commas; an array whose first axis is "
+        "The arrays of the dataset. Axes and shape are separated by commas; an array whose first axis is "
         "`sample` has a row for each sample.",
         {"path": "sc:Text", "type": "sc:Text", "axes": "sc:Text", "shape": "sc:Text", "bytes": "sc:Integer"},
         [

@@ -8,7 +8,7 @@ from spinlock.config.model import Config
 from spinlock.dataset.compute import compute_missing
 from spinlock.dataset.joining import join_shards
 from spinlock.dataset.output import check_output, require_disk, resolved_output
-from spinlock.dataset.part import Part, PartSummary, rows_of, summarise_part
+from spinlock.dataset.part import WHOLE, Part, PartSummary, rows_of, summarise_part
 from spinlock.dataset.profile import Profiler
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.quality import sampling_report
@@ -54,11 +54,14 @@ class DatasetGenerationPipeline:
         self.config, self.force, self.fresh, self.allow_mixed = config, force, fresh, allow_mixed
         self.repair = repair
 
-    def dry_run(self) -> dict[str, Any]:
-        """Return the plan with sizes and a calibrated time; validates everything and makes nothing."""
+    def dry_run(self, part: Part = WHOLE) -> dict[str, Any]:
+        """Return the plan with sizes and a calibrated time; validates everything and makes nothing.
+
+        Sizes and time are those of the whole dataset; the disk is asked for the rows of the part.
+        """
         from spinlock.dataset.preview import preview
 
-        return preview(self.config, force=self.force)
+        return preview(self.config, force=self.force, part=part)
 
     def generate(self, progress: Progress | None = None) -> Summary:
         """Make the dataset, going on where an earlier run of the same plan stopped, and return a summary.
@@ -75,7 +78,7 @@ class DatasetGenerationPipeline:
         InterruptedRunError
             After Ctrl-C; everything committed stays.
         """
-        summary = self._interruptible(progress, Part())
+        summary = self._interruptible(progress, WHOLE)
         assert isinstance(summary, Summary)
         return summary
 

@@ -76,6 +76,8 @@ def merge(
         Where rows are missing (they are named), or the disk fails; nothing was changed.
     """
     progress = progress or Silent()
+    if not parts:
+        raise UsageError("no part is given: name the .parts or .spin directories to merge")
     directories = [_directory(Path(part)) for part in parts]
     plan = _common_plan(directories, str(output))
     target = resolved_output(str(output))

@@ -65,8 +65,25 @@ def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
             "--output, keep what is sound of a damaged one with --repair, or replace it with --force; "
             "nothing was changed"
         )
+    if force:
+        _refuse_foreign_folder(output)
     check_writable(output)
     return False
+
+
+OURS = ("index.h5", "plan.json", "shards", "receipts", "metadata/checksums", "outputs/fields")
+"""What stands in a `.spin` directory or a Zarr store that Spinlock made, damaged though it may be."""
+
+
+def _refuse_foreign_folder(output: Path) -> None:
+    """Raise `UsageError` where a folder stands that nothing of Spinlock's is in."""
+    if isinstance(output, Url) or not output.is_dir() or not any(output.iterdir()):
+        return
+    if not any((output / name).exists() for name in OURS):
+        raise UsageError(
+            f"{output} is a folder that Spinlock did not make: --force replaces datasets only. Choose "
+            "another --output, or remove it yourself; nothing was changed"
+        )
 
 
 def require_packages(output: Path) -> None:

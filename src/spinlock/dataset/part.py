@@ -34,9 +34,18 @@ class Part:
     def check(self, plan: Plan) -> None:
         """Raise `UsageError` where no shard of the plan can be meant."""
         low, high = self.rows or (0, plan.total_samples)
+        if low >= high:
+            raise UsageError(f"--range {low}:{high} is empty: the first number must be the smaller one")
         if not 0 <= low < high <= plan.total_samples:
             raise UsageError(
                 f"--range {low}:{high} is not allowed: this dataset has the rows 0:{plan.total_samples}"
+            )
+        rows = plan.rows_per_shard
+        begin = low // rows * rows
+        if -(-low // rows) * rows >= high:
+            raise UsageError(
+                f"--range {low}:{high} makes nothing: a shard of this dataset has {rows} rows, and belongs "
+                f"to the range that its first row is in; the nearest range is {begin}:{begin + rows}"
             )
         if self.limit is not None and self.limit < plan.rows_per_shard:
             raise UsageError(
@@ -57,6 +66,10 @@ class Part:
         if self.limit is None:
             return shards
         return shards[: self.limit // plan.rows_per_shard]
+
+
+WHOLE = Part()
+"""All shards."""
 
 
 @dataclass(frozen=True)

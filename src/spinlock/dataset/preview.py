@@ -5,6 +5,7 @@ from typing import Any
 
 from spinlock.config.model import Config
 from spinlock.dataset.output import check_output, needed_bytes, require_disk, resolved_output
+from spinlock.dataset.part import WHOLE, Part
 from spinlock.dataset.quality import sampling_report
 from spinlock.dataset.workers import where_computed
 from spinlock.execution.devices import computed_elsewhere, prepare_process, resolve_devices
@@ -15,7 +16,7 @@ from spinlock.execution.plan import make_plan
 from spinlock.storage import form_to_make
 
 
-def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
+def preview(config: Config, *, force: bool = False, part: Part = WHOLE) -> dict[str, Any]:
     """Return the plan of a configuration with sizes, memory and a time from a short calibration.
 
     Raises
@@ -23,7 +24,7 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
     UsageError, StorageError
         Whatever `generate` would refuse before computing: the output path, the sampling, the disk.
     """
-    require_executor(config)
+    require_executor(config, to_run=False)
     prepare_process()
     plan = make_plan(config)
     output = resolved_output(config.dataset.output_path)
@@ -31,7 +32,8 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
     report = sampling_report(plan)
     devices = resolve_devices(config)
     elsewhere = computed_elsewhere(config)
-    require_disk(plan, output)
+    part.check(plan)
+    require_disk(plan, output, share=part.share(plan))
     kind, workers = choose(plan, devices, plan.num_shards)
     built, correction = calibrate(plan, extreme_draws(plan), devices[0])
     cost = estimate(plan, correction)
@@ -40,6 +42,7 @@ def preview(config: Config, *, force: bool = False) -> dict[str, Any]:
         "complete": complete,
         "plan_digest": plan.digest,
         "samples": plan.total_samples,
+        "rows": round(part.share(plan) * plan.total_samples),
         "parameters": list(plan.space.names),
         "grids": list(plan.grids) if len(plan.grids) <= 8 else [plan.grids[0], plan.grids[-1]],
         "initial_conditions": {c.label: c.weight for c in plan.mixture.components},

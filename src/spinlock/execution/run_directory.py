@@ -4,6 +4,7 @@ Beside the output ``x.h5`` stands ``x.h5.parts/`` with ``plan.json``, ``shards/`
 receipts on disk are a run's only memory.
 """
 
+import hashlib
 import json
 import logging
 from contextlib import suppress
@@ -41,8 +42,10 @@ FOLDERS_OF_ARRAYS = (SLURM_FOLDER, LOG_FOLDER)
 
 def run_directory_path(output: Path) -> Path:
     """Return where the run that makes ``output`` keeps its work: beside it, here where it is a URL."""
-    beside = Path(output.name) if isinstance(output, Url) else output
-    return beside.with_name(f"{output.name}.parts")
+    if isinstance(output, Url):
+        place = hashlib.sha256(str(output).encode()).hexdigest()[:8]  # URLs may end alike
+        return Path(f"{output.name}-{place}.parts")
+    return output.with_name(f"{output.name}.parts")
 
 
 class RunDirectory:

@@ -18,7 +18,7 @@ ZARR_ROOT = "zarr.json"
 HERE = ("file", "local")
 """Schemes of URLs that lead to files of this machine."""
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):/+(.*)", re.DOTALL)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-:]*):/+(.*)", re.DOTALL)
 
 
 class Url(PosixPath):

@@ -14,22 +14,28 @@ from spinlock.errors import StorageError
 from spinlock.storage.chunks import chunks_in_row
 from spinlock.storage.digest import digest_faults
 from spinlock.storage.heaps import heaps_are_sound
+from spinlock.storage.locations import form_at
 from spinlock.storage.object_facts import array_chunks, check_allocated
 from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, dimension_sizes, field_arrays
 from spinlock.storage.tree import HEAPS, array_dtype, array_filters, arrays_of
 from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, dataset, error_text, group, walk
 
-REMEDY = (
-    "generate it again (`spinlock generate --repair` keeps what is sound), or copy it again if it came from "
-    "elsewhere; `spinlock validate` lists all damage"
-)
+
+def remedy(path: Path) -> str:
+    """Return what to do about a damaged dataset."""
+    kept = "`spinlock generate --repair` keeps what is sound"
+    again = "`spinlock generate --force`" if form_at(path) == "zarr" else kept
+    return (
+        f"generate it again ({again}), or copy it again if it came from elsewhere; `spinlock validate` lists "
+        "all damage"
+    )
 
 
 def refuse(path: Path, reason: Exception | str) -> StorageError:
     """Return the error for a file that must not be read: where, why, and what to do."""
     if isinstance(reason, Exception) and not isinstance(reason, StorageError):
         reason = f"HDF5 cannot read it ({error_text(reason)})"
-    return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {REMEDY}")
+    return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {remedy(path)}")
 
 
 def open_h5(path: Path) -> h5py.File:

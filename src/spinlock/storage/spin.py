@@ -63,6 +63,7 @@ class SpinDirectory(StoredDataset):
             raise
         self._adopt_layout(self._index.layout)
         self.digest, self.attributes = self._index.digest, self._index.attributes
+        self._folder = self.path.absolute()  # whatever the working directory is when a shard is opened
         self._shards: OrderedDict[int, SharedFile] = OrderedDict()
 
     def _stated_rows_per_shard(self) -> int:
@@ -138,7 +139,7 @@ class SpinDirectory(StoredDataset):
         """Return a shard, the latest asked for last; the oldest is let go of."""
         with self._index.opened():
             if number not in self._shards:
-                path = shard_path(self.path, number)
+                path = shard_path(self._folder, number)
                 self._shards[number] = SharedFile(path, partial(open_h5, path))
                 if len(self._shards) > MOST_OPEN:
                     self._shards.popitem(last=False)[1].release()

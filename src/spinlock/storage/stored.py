@@ -18,7 +18,7 @@ from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.chunks import ChunkWindow, chunk_shape, row_shape, row_windows, window_within
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.object_facts import BLOCK_BYTES
-from spinlock.storage.opening import refuse
+from spinlock.storage.opening import refuse, remedy
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import Layout, arrays
 from spinlock.storage.shuffle import rooms
@@ -262,9 +262,7 @@ class StoredDataset(ABC):
         if self._was_replaced():
             return StorageError(f"{self.path} was replaced since it was opened: open it again")
         return StorageError(
-            f"{self.path}: {array}, row {row} is damaged ({what}). What to do: run `spinlock validate` to "
-            "list all damage and generate the dataset again (`spinlock generate --repair` keeps what is "
-            "sound), or copy it again if it came from elsewhere"
+            f"{self.path}: {array}, row {row} is damaged ({what}). What to do: {remedy(self.path)}"
         )
 
     def _spec(self, path: str, kinds: set[str]) -> ArraySpec:

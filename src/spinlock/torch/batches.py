@@ -103,8 +103,10 @@ class Batches:
     def counted(self, loader: Iterable[Item]) -> Iterator[Item]:
         """Iterate over a loader of these batches, counted for `state_dict`; then the next epoch begins.
 
-        What counts is what was taken from here: batches that workers fetched ahead come again.
+        What counts is what was taken from here: batches that workers fetched ahead come again. Each loop
+        begins where the epoch was begun or taken up, and so does its count after one that was broken off.
         """
+        self._done = int(self._start[1].item())
         for batch in loader:
             self._done += 1
             yield batch
@@ -128,4 +130,6 @@ class Batches:
         if other:
             differs = ", ".join(f"{name} {state.get(name)} there, {here[name]} here" for name in other)
             raise UsageError(f"the state is of another order of batches ({differs})")
+        if not 0 <= int(state["batch"]) <= len(self):
+            raise UsageError(f"the state is at batch {state['batch']}; an epoch here has {len(self)}")
         self._begin(int(state["epoch"]), int(state["batch"]))

@@ -24,8 +24,13 @@ TASK_SECONDS, MOST_TASKS = 300.0, 64
 Kind = Literal["inline", "process", "ray", "slurm"]
 
 
-def require_executor(config: Config) -> None:
-    """Raise `UsageError` where the executor that is asked for needs a package that is not installed."""
+def require_executor(config: Config, *, to_run: bool = True) -> None:
+    """Raise `UsageError` where the executor needs a package or, to run, commands that are not here."""
+    if config.simulation.parallelism.strategy == "slurm" and to_run:
+        from spinlock.execution.executors.slurm_array import INSTEAD
+        from spinlock.execution.executors.slurm_commands import require_commands
+
+        require_commands(INSTEAD)
     if config.simulation.parallelism.strategy == "ray" and find_spec("ray") is None:
         raise UsageError(
             'the executor ray needs the package ray: pip install "spinlock[ray]"; or choose another '

@@ -159,7 +159,7 @@ class WatchedArray:
                 logger.info("array job %s waits in the queue (%s)", self.record.number, waits)
 
     def take_ended(self, outstanding: Set[int]) -> list[WatchedTask]:
-        """Return the tasks that are over, to be watched no longer; ``outstanding`` shards have no receipt."""
+        """Return the tasks that are over, and watch them no more; ``outstanding`` shards have no receipt."""
         settled = [task for task in self.tasks if task.is_settled(outstanding)]
         self.tasks = [task for task in self.tasks if task not in settled]
         return settled
