@@ -5,7 +5,6 @@ else. What a task leaves undone is submitted again. A driver that was killed fin
 in the run directory and goes on watching them.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -110,8 +109,7 @@ class _Run:
         if not living:
             record.drop()
             return
-        asked = self._record()
-        if (record.configuration, record.allow_mixed) != (asked.configuration, asked.allow_mixed):
+        if record.settings != self._settings.model_dump(mode="json"):
             end_array(record)
             return
         array = WatchedArray(record if record.job else record.submitted(number))
@@ -163,7 +161,6 @@ class _Run:
             tasks=max(1, min(self._job.workers - at_work, len(self._waiting))),
             failures={str(shard): count for shard, count in self._attempts.failures.items()},
             settings=self._settings.model_dump(mode="json"),
-            configuration=hashlib.sha256(self._job.plan.config.model_dump_json().encode()).hexdigest(),
             environments=self._job.environments,
             allow_mixed=self._job.allow_mixed,
         )

@@ -39,8 +39,6 @@ class ArrayRecord:
         How often shards failed before.
     settings
         ``simulation.parallelism`` as it was when the job was submitted.
-    configuration
-        SHA-256 of the whole configuration, in which the plan is the same but not who computes how.
     environments, allow_mixed
         The numerical environments of the shards that were there, which a task must not leave unless allowed.
     job
@@ -56,7 +54,6 @@ class ArrayRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environments: Sequence[Mapping[str, str]] = ()
     allow_mixed: bool = False
-    configuration: str = ""
     job: str = ""
 
     @property
