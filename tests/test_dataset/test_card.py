@@ -202,7 +202,7 @@ def of(output: Path) -> tuple[str, str]:
     description = json.loads(croissant_path(output).read_text(encoding="utf-8"))
     assert description["distribution"][0]["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
     told = dataset_of_card(card_path(output).read_text(encoding="utf-8"))
-    return str(told), description["identifier"].removeprefix("spinlock:")
+    return str(told), description["identifier"].removeprefix("spinlock:").partition(":")[0]
 
 
 def digest(output: Path) -> str:

@@ -40,9 +40,7 @@ def test_a_flipped_bit_in_a_chunk_is_found_by_validate_and_by_the_first_read(cop
     with open_dataset(copy) as dataset:
         assert dataset[0].index == 0
         assert dataset[2].index == 2
-        with pytest.raises(
-            StorageError, match=rf"copy\.h5: {array}, row 1 is damaged .*generate the dataset again"
-        ):
+        with pytest.raises(StorageError, match=rf"copy\.h5: {array}, row 1 is damaged .*generate it again"):
             dataset[1]
 
 

@@ -6,7 +6,7 @@ the file is a resource with its SHA-256, and what stands in it is told by record
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,34 +100,34 @@ def render_croissant(content: Mapping[str, Any], resource: Resource, others: Seq
         "citeAs": bibtex(attributes["spinlock_version"]),
         "dateCreated": attributes["creation_date"],
         "keywords": ["dynamical systems", "neural operators", "synthetic data", "ensembles"],
-        "distribution": [
-            {
-                "@type": "cr:FileObject",
-                "@id": "dataset",
-                "name": resource.name,
-                "description": f"The dataset; plan {attributes['plan_digest']}.",
-                "contentUrl": resource.name,
-                "contentSize": f"{resource.bytes} B",
-                "encodingFormat": resource.media_type,
-                "sha256": resource.sha256,
-            },
-            *(
-                {
-                    "@type": "cr:FileSet",
-                    "@id": f"files-{number}",
-                    "name": pattern,
-                    "description": "Its other files.",
-                    "encodingFormat": resource.media_type,
-                    "includes": pattern,
-                }
-                for number, pattern in enumerate(others)
-            ),
-        ],
+        "distribution": list(_files(resource, others, attributes["plan_digest"])),
         "recordSet": list(_record_sets(content)),
     }
     kept = {key: value for key, value in described.items() if value}
     kept["identifier"] = f"{IDENTIFIER}{content['digest']}:{_fingerprint(kept)}"
     return json.dumps(kept, indent=1) + "\n"
+
+
+def _files(resource: Resource, others: Sequence[str], plan_digest: str) -> Iterator[dict[str, str]]:
+    yield {
+        "@type": "cr:FileObject",
+        "@id": "dataset",
+        "name": resource.name,
+        "description": f"The dataset; plan {plan_digest}.",
+        "contentUrl": resource.name,
+        "contentSize": f"{resource.bytes} B",
+        "encodingFormat": resource.media_type,
+        "sha256": resource.sha256,
+    }
+    for number, pattern in enumerate(others):
+        yield {
+            "@type": "cr:FileSet",
+            "@id": f"files-{number}",
+            "name": pattern,
+            "description": "Its other files.",
+            "encodingFormat": resource.media_type,
+            "includes": pattern,
+        }
 
 
 def _fingerprint(described: Mapping[str, Any]) -> str:

@@ -16,10 +16,10 @@ from spinlock.dataset.exports.request import Request, Written
 from spinlock.dataset.exports.webdataset import write_webdataset
 from spinlock.dataset.exports.well import write_well
 from spinlock.dataset.open import Dataset
-from spinlock.dataset.output import is_taken, resolved_output
+from spinlock.dataset.output import resolved_output
 from spinlock.errors import UsageError
 from spinlock.registry import unknown_name
-from spinlock.storage import form_to_make
+from spinlock.storage import form_to_make, is_taken
 from spinlock.storage.atomic import write_errors
 
 FORMATS: dict[str, Callable[[Request, Path], Written]] = {
@@ -46,8 +46,6 @@ def export(
 
     Parameters
     ----------
-    dataset
-        An open dataset.
     to
         ``parquet`` (metadata and features), ``webdataset``, ``well``, or ``zarr`` (the whole dataset as
         `storage.backend: zarr` would have stored it).

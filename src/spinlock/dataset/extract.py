@@ -22,7 +22,6 @@ from spinlock.dataset.output import (
     check_name,
     check_replaceable,
     check_writable,
-    is_taken,
     require_packages,
     resolved_output,
 )
@@ -31,7 +30,7 @@ from spinlock.errors import InterruptedRunError, SpinlockError, StorageError, Us
 from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
-from spinlock.storage import Url, open_stored, require_space
+from spinlock.storage import Url, is_taken, open_stored, require_space
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.features import HDF5FeatureReader

@@ -1,6 +1,7 @@
 """The gallery of initial conditions: each type's samples at default options, drawn from keys."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -116,23 +117,20 @@ def render_gallery(
 
     columns = [[variations] * len(listed) for listed in shown.values()]
     check_size(gallery_size(columns, style), path.suffix.lower())
-
-    def rows(listed: Iterable[str]) -> list[GalleryRow]:
-        return [
-            gallery_row(
-                name,
-                variations,
-                grid_size=grid_size,
-                num_channels=num_channels,
-                seed=seed,
-                device=device,
-                colormap=colormap,
-                channels=channels,
-            )
-            for name in listed
-        ]
-
-    sections = [Section(tier.replace("tier", "tier "), rows(listed)) for tier, listed in shown.items()]
+    row = partial(
+        gallery_row,
+        variations=variations,
+        grid_size=grid_size,
+        num_channels=num_channels,
+        seed=seed,
+        device=device,
+        colormap=colormap,
+        channels=channels,
+    )
+    sections = [
+        Section(tier.replace("tier", "tier "), [row(name) for name in listed])
+        for tier, listed in shown.items()
+    ]
     _write(draw_gallery(sections, style), path)
     return path
 

@@ -138,8 +138,7 @@ class DatasetGenerationPipeline:
                 return summarise(output)
             if repair is not None:
                 repair.carry(run, [] if computed_elsewhere(self.config) else devices, progress)
-            allow_mixed = self.allow_mixed
-            work = compute_missing(run, part, devices, progress, profiler, allow_mixed=allow_mixed)
+            work = compute_missing(run, part, devices, progress, profiler, allow_mixed=self.allow_mixed)
             if work.left:
                 return summarise_part(run, work.before, work.made, work.left, profiler.seconds)
             progress.stage("finalizing")

@@ -76,8 +76,6 @@ def merge(
         Where rows are missing (they are named), or the disk fails; nothing was changed.
     """
     progress = progress or Silent()
-    if not parts:
-        raise UsageError("no part is given: name the .parts or .spin directories to merge")
     directories = [_directory(Path(part)) for part in parts]
     plan = _common_plan(directories, str(output))
     target = resolved_output(str(output))
@@ -87,21 +85,24 @@ def merge(
     progress.stage("reading the parts")
     found = _shards(directories, plan)
     if not allow_mixed:
-        environments = merged_environments(one.receipt for one in found.values())
-        refuse_mixing(environments, [], ACCEPT_MIXED)
+        refuse_mixing(merged_environments(one.receipt for one in found.values()), [], ACCEPT_MIXED)
     sampling = sampling_report(plan)
     require_disk(plan, target)
     with RunDirectory(target, plan) as run:
-        progress.begin(len(found), 0)
-        for number, one in sorted(found.items()):
-            _adopt(run, number, one)
-            progress.advance()
-        with write_errors(run.path):
-            for folder in FOLDERS:
-                fsync(run.path / folder)
+        _adopt_all(run, found, progress)
         progress.stage("finalizing")
         join_shards(run, sampling, "merge", len(directories))
     return summarise(target, made=plan.total_samples)
+
+
+def _adopt_all(run: RunDirectory, found: Mapping[int, _Found], progress: Progress) -> None:
+    progress.begin(len(found), 0)
+    for number, one in sorted(found.items()):
+        _adopt(run, number, one)
+        progress.advance()
+    with write_errors(run.path):
+        for folder in FOLDERS:
+            fsync(run.path / folder)
 
 
 def _directory(part: Path) -> Path:
@@ -121,6 +122,8 @@ def _directory(part: Path) -> Path:
 
 def _common_plan(directories: Sequence[Path], output: str) -> Plan:
     """Return the plan that all parts belong to, with another output."""
+    if not directories:
+        raise UsageError("no part is given: name the .parts or .spin directories to merge")
     stated = [plan_of(directory) for directory in directories]
     for directory, one in zip(directories, stated, strict=True):
         if one["digest"] != stated[0]["digest"]:

@@ -7,7 +7,7 @@ from spinlock.errors import StorageError, UsageError
 from spinlock.execution.estimate import estimate
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import run_directory_path
-from spinlock.storage import Url, form_to_make, location, open_stored, read_receipts, require_space
+from spinlock.storage import Url, form_to_make, is_taken, location, open_stored, read_receipts, require_space
 from spinlock.storage.companions import SUFFIXES
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.locations import Form
@@ -92,15 +92,6 @@ def require_packages(output: Path) -> None:
         from spinlock.storage.zarr_store import require_zarr
 
         require_zarr(output)
-
-
-def is_taken(output: Path) -> bool:
-    """Return whether something stands at an output path or URL."""
-    if not isinstance(output, Url):
-        return output.exists()
-    from spinlock.storage.zarr_store import store_exists
-
-    return store_exists(output)
 
 
 def check_name(output: Path, said: str = "dataset.output_path", form: Form = "hdf5") -> None:

@@ -155,8 +155,7 @@ def render_dataset(
     UsageError
         Where anything asked for is not allowed or cannot be written; nothing is rolled out before.
     StorageError
-        Where the dataset is incomplete or damaged, the disk is too small, or a row made again is not what is
-        stored.
+        Where the dataset is incomplete or damaged, the disk too small, or a row made again differs.
     InterruptedRunError
         After Ctrl-C; older files at the output stay as they were.
     """
@@ -166,21 +165,22 @@ def render_dataset(
     places = targets(Path(path), output, format)
     with Dataset(path) as dataset, contextlib.ExitStack() as cleared:
         rows = _rows(dataset, options)
-        size = least_size(dataset, rows, options)
-        if places.video:
-            choose_encoder(places.video.suffix.lower(), size, fps)
+        _require_encoder(places.video, least_size(dataset, rows, options), fps)
         _make_folder(places.folder, cleared)
-        progress.stage("rolling out")
-        progress.begin(len(rows) * len(options.times), 0)
         try:
+            progress.stage("rolling out")
+            progress.begin(len(rows) * len(options.times), 0)
             clip = make_clip(dataset, rows, options, places.folder, progress.advance)
             cleared.callback(clip.close)
-            progress.stage("rendering")
-            progress.begin(len(clip), 0)
             encoder = _write(clip, places, fps, _metadata(dataset, rows, options, clip, fps), progress)
         except KeyboardInterrupt:
             raise InterruptedRunError(f"interrupted: nothing was written to {output}") from None
     return _summary(places, encoder, clip, fps, rows, time.perf_counter() - started)
+
+
+def _require_encoder(video: Path | None, size: tuple[int, int], fps: int) -> None:
+    if video:
+        choose_encoder(video.suffix.lower(), size, fps)
 
 
 def _make_folder(folder: Path, cleared: contextlib.ExitStack) -> None:
@@ -255,6 +255,8 @@ def _write(
     clip: Clip, places: Targets, fps: int, metadata: dict[str, Any], progress: Progress
 ) -> EncoderChoice | None:
     """Draw every frame once and give it to all writers; return what encoded the video."""
+    progress.stage("rendering")
+    progress.begin(len(clip), 0)
     with contextlib.ExitStack() as writers:
         video = frames = None
         if places.video:

@@ -26,7 +26,7 @@ from spinlock.dataset.added_features import (
     finalize_with_features,
     miss_features,
 )
-from spinlock.dataset.output import check_name, check_replaceable, check_writable, is_taken
+from spinlock.dataset.output import check_name, check_replaceable, check_writable
 from spinlock.dataset.progress import Progress, Silent
 from spinlock.dataset.proven import environments_are_here, proven_choice
 from spinlock.dataset.provenance import refuse_mixing
@@ -43,6 +43,7 @@ from spinlock.storage import (
     Receipt,
     finalize,
     form_to_make,
+    is_taken,
     shard_path,
     verify,
     write_receipt,

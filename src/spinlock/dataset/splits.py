@@ -36,8 +36,6 @@ def split(
 
     Parameters
     ----------
-    dataset
-        An open dataset.
     fractions
         Name → share of the rows, in order; they add up to 1. If not given: train 0.8, validation 0.1,
         test 0.1.
@@ -65,17 +63,19 @@ def split(
         For a grouping or a parameter that does not exist.
     """
     shares = _checked({"train": 0.8, "validation": 0.1, "test": 0.1} if fractions is None else fractions)
-    if by not in GROUPINGS:
-        raise unknown_name("grouping", by, GROUPINGS)
     groups = _groups(dataset, by, cells, over)
     sizes = np.bincount(groups)
-    if len(sizes) < len(shares):
-        raise UsageError(
-            f"{len(shares)} splits by {by} need as many groups; {dataset.path} has {len(sizes)}: ask for "
-            "fewer splits, or another grouping"
-        )
+    _require_groups(len(sizes), len(shares), dataset, by)
     owner = _dealt(sizes, list(shares.values()), Key(seed, f"split/{by}"))
     return {name: np.flatnonzero(owner[groups] == number) for number, name in enumerate(shares)}
+
+
+def _require_groups(found: int, needed: int, dataset: Dataset, by: Grouping) -> None:
+    if found < needed:
+        raise UsageError(
+            f"{needed} splits by {by} need as many groups; {dataset.path} has {found}: ask for fewer splits, "
+            "or another grouping"
+        )
 
 
 def _checked(fractions: Mapping[str, float]) -> dict[str, float]:
@@ -87,6 +87,8 @@ def _checked(fractions: Mapping[str, float]) -> dict[str, float]:
 
 def _groups(dataset: Dataset, by: Grouping, cells: int, over: Sequence[str] | None) -> NDArray[np.int64]:
     """Return the number of the group of each row, 0 … G − 1, in the order of what they share."""
+    if by not in GROUPINGS:
+        raise unknown_name("grouping", by, GROUPINGS)
     if by == "operator":
         columns = [dataset.metadata["operator_digests"]]
     elif by == "ic_type":

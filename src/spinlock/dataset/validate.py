@@ -11,11 +11,11 @@ import numpy as np
 from spinlock.dataset.feature_checks import feature_faults
 from spinlock.dataset.finite import finite_frames
 from spinlock.dataset.open import Dataset
-from spinlock.dataset.output import is_taken
 from spinlock.dataset.rows import draw_faults
 from spinlock.dataset.statements import understood
 from spinlock.errors import SpinlockError
-from spinlock.storage import form_at, location, verify
+from spinlock.storage import is_taken, location, verify
+from spinlock.storage.opening import ways_to_mend
 
 CHECKS = ("samples", "metadata", "quality")
 
@@ -70,17 +70,10 @@ def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 
                 _check(report, dataset, checks, replay)
                 return report
     where = location(path)
-    if not is_taken(where):
-        return report
-    mended = (
-        "`spinlock generate --force` makes a Zarr store again"
-        if form_at(where) == "zarr"
-        else "`spinlock generate --repair` with its configuration makes again what is damaged, no more"
-    )
-    report.notes.append(
-        f"the dataset is damaged, so nothing else was checked. {mended}; one from elsewhere can be copied "
-        "again"
-    )
+    if is_taken(where):
+        report.notes.append(
+            f"the dataset is damaged, so nothing else was checked. What to do: {ways_to_mend(where)}"
+        )
     return report
 
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from spinlock.registry import Entry, Registry, summary_of
 
@@ -23,6 +23,8 @@ Level = Literal["field", "frame", "trajectory", "operator"]
 """What one number belongs to: a channel of a frame; a frame; a trajectory or a channel of it; an operator."""
 
 Transform = Literal["none", "ln", "log10", "asinh"]
+
+Value = TypeVar("Value", int, str)
 
 registry: "Registry[Feature]" = Registry("feature", "spinlock.features")
 
@@ -84,45 +86,39 @@ def feature(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function ``(view, **variant) -> Tensor`` as one feature, or as one for each of its variants.
 
-    Parameters
-    ----------
-    name
-        Its name; with variants a format string of their arguments, such as ``gain_scale_{scale:.2f}``.
-    index
-        Its place, or a function of the variant's arguments that gives it.
-    variants
-        The arguments of each variant.
-    redundant_with
-        Names of the features that determine it, format strings too.
-
-    Other arguments as in `Feature`; ``minimum_frames`` and ``unit`` may be functions of the variant.
+    Arguments are those of `Feature`. With variants, ``name`` and ``redundant_with`` are format strings of
+    their arguments, such as ``gain_scale_{scale:.2f}``; ``index``, ``minimum_frames`` and ``unit`` may be
+    functions of them.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         definition = inspect.cleandoc(function.__doc__ or "")
         for variant in variants:
-            registry.add(
-                Feature(
-                    name.format(**variant),
-                    function,
-                    {},
-                    summary_of(function),
-                    index=index(**variant) if callable(index) else index,
-                    category=category,
-                    level=level,
-                    variant=dict(variant),
-                    definition=definition,
-                    minimum_frames=minimum_frames(**variant) if callable(minimum_frames) else minimum_frames,
-                    minimum_channels=minimum_channels,
-                    bounds=bounds,
-                    unit=unit(**variant) if callable(unit) else unit,
-                    transform=transform,
-                    redundant_with=tuple(other.format(**variant) for other in redundant_with),
-                )
+            entry = Feature(
+                name.format(**variant),
+                function,
+                {},
+                summary_of(function),
+                index=_of(index, variant),
+                category=category,
+                level=level,
+                variant=dict(variant),
+                definition=definition,
+                minimum_frames=_of(minimum_frames, variant),
+                minimum_channels=minimum_channels,
+                bounds=bounds,
+                unit=_of(unit, variant),
+                transform=transform,
+                redundant_with=tuple(other.format(**variant) for other in redundant_with),
             )
+            registry.add(entry)
         return function
 
     return register
+
+
+def _of(given: Value | Callable[..., Value], variant: Mapping[str, Any]) -> Value:
+    return given(**variant) if callable(given) else given
 
 
 def features_of(*levels: Level) -> list[Feature]:

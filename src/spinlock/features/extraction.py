@@ -79,6 +79,31 @@ def extract(
     UsageError
         For an array of another shape or dtype, or an unknown category.
     """
+    frames = _checked_frames(trajectories)
+    count, realizations, steps = frames.shape[:3]
+    numbers = [0] * count if indices is None else list(indices)
+    _require_one_each(count, operators=operators, indices=numbers)
+    chosen = chosen_categories(categories)
+    threads = max(1, min(torch.get_num_threads(), count * realizations))
+    with ThreadPoolExecutor(threads) as pool:
+        side_by_side: tuple[Spread, Spread] = (map, pool.map)
+        across, within = side_by_side if realizations >= threads else side_by_side[::-1]
+
+        def row(n: int) -> SampleFeatures:
+            operator = None if operators is None else operators[n]
+            return extract_sample(frames[n], operator, seed, numbers[n], categories=chosen, spread=within)
+
+        rows = list(across(row, range(count)))
+    return _stacked(rows, (realizations, steps))
+
+
+def _require_one_each(count: int, **given: Sequence[Any] | None) -> None:
+    for what, things in given.items():
+        if things is not None and len(things) != count:
+            raise UsageError(f"{len(things)} {what} are given for {count} samples")
+
+
+def _checked_frames(trajectories: Tensor | np.ndarray) -> Tensor:
     frames = torch.as_tensor(trajectories)
     if frames.ndim != 6 or 0 in frames.shape[1:]:
         raise UsageError(f"trajectories must be [N, M, T, C, H, W], not {list(frames.shape)}")
@@ -86,24 +111,7 @@ def extract(
         raise UsageError(f"fields of {frames.shape[-2]} × {frames.shape[-1]} pixels have no spectrum")
     if frames.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"trajectories must be float32 or float64, not {frames.dtype}")
-    count = len(frames)
-    if operators is not None and len(operators) != count:
-        raise UsageError(f"{len(operators)} operators are given for {count} samples")
-    numbers = [0] * count if indices is None else list(indices)
-    if len(numbers) != count:
-        raise UsageError(f"{len(numbers)} indices are given for {count} samples")
-    chosen = chosen_categories(categories)
-    threads = max(1, min(torch.get_num_threads(), count * frames.shape[1]))
-    with ThreadPoolExecutor(threads) as pool:
-        side_by_side: tuple[Spread, Spread] = (map, pool.map)
-        across, within = side_by_side if frames.shape[1] >= threads else side_by_side[::-1]
-
-        def row(n: int) -> SampleFeatures:
-            operator = None if operators is None else operators[n]
-            return extract_sample(frames[n], operator, seed, numbers[n], categories=chosen, spread=within)
-
-        rows = list(across(row, range(count)))
-    return _stacked(rows, (frames.shape[1], frames.shape[2]))
+    return frames
 
 
 def chosen_categories(names: str | Collection[str]) -> tuple[str, ...]:

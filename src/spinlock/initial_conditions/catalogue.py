@@ -211,6 +211,12 @@ def _own_options(function: Callable[..., Any]) -> dict[str, Option]:
     }
 
 
+def _check_drawn(name: str, options: Mapping[str, Option], drawn: Mapping[str, Any]) -> None:
+    for option in drawn:
+        if option not in options or not options[option].rangeable:
+            raise TypeError(f"{name}: {option!r} cannot be drawn: it must be an option PerSample")
+
+
 def by_tier() -> list[InitialCondition]:
     """Return all entries, tier after tier, by name within one."""
     return sorted(registry.entries(), key=lambda entry: (TIERS.index(entry.tier), entry.name))
@@ -242,11 +248,7 @@ def initial_condition(
         options = _own_options(function) | NORMALIZATION
         check_sites(function.__name__, sites)
         check_sites(function.__name__, options)
-        for name in drawn or {}:
-            if name not in options or not options[name].rangeable:
-                raise TypeError(
-                    f"{function.__name__}: {name!r} cannot be drawn: it must be an option PerSample"
-                )
+        _check_drawn(function.__name__, options, drawn or {})
         entry = InitialCondition(
             function.__name__,
             function,

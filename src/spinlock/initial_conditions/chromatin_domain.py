@@ -206,14 +206,18 @@ def chromatin_domain(
     if depth is not None:
         contacts = _counted(contacts, keys, column(depth, 2).double())
     smoothing = _smoothing(grid, boundary_sharpness)
-    if compartment_type == "TAD":
-        blurred = smoothing @ member
-        planted = 2.0 * blurred @ blurred.transpose(1, 2) - 1.0
-    else:
-        blurred = (smoothing @ sign[:, :, None])[..., 0]
-        planted = blurred[:, :, None] * blurred[:, None, :]
+    planted = _same_domain(smoothing @ member) if compartment_type == "TAD" else _same_sign(smoothing, sign)
     channels = torch.log(contacts) / LOG_SPAN, torch.log(contacts / expected(contacts)), planted
     return torch.stack(channels, dim=1).float()
+
+
+def _same_domain(blurred: Tensor) -> Tensor:
+    return 2.0 * blurred @ blurred.transpose(1, 2) - 1.0
+
+
+def _same_sign(smoothing: Tensor, sign: Tensor) -> Tensor:
+    blurred = (smoothing @ sign[:, :, None])[..., 0]
+    return blurred[:, :, None] * blurred[:, None, :]
 
 
 def _domains(

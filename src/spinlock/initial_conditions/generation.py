@@ -100,10 +100,9 @@ def generate(
     checked = entry.check_options(with_preset(entry, preset, options), grid_size)
     values = [resolve_options(entry, checked, seed, index) for index in wanted]
     block = CPU_ROWS if grid.device.type == "cpu" else ACCELERATOR_ROWS
+    samples = list(zip(wanted, values, strict=True))
     with pinned_arithmetic() if grid.device.type == "cpu" else nullcontext():
-        samples = list(zip(wanted, values, strict=True))
-        fields = sample_fields(entry, grid, num_channels, seed, samples, block)
-        fields = _normalized(fields, values)
+        fields = _normalized(sample_fields(entry, grid, num_channels, seed, samples, block), values)
     return (fields, values) if return_options else fields
 
 

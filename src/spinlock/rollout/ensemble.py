@@ -114,8 +114,8 @@ def roll_out(
     checkpoint
         Called before every step; what it raises ends the rollout.
     on_frame
-        Called with (realization, frame number, state [C, H, W]) for every finite frame, those of one
-        realization in the order of time; a long rollout can be followed without keeping it.
+        Called with (realization, frame number, state [C, H, W]) for every finite frame, in the order of time
+        for each realization; a long rollout can be followed without keeping it.
 
     Raises
     ------
@@ -125,16 +125,12 @@ def roll_out(
     _check_count("num_timesteps", num_timesteps, MAX_STEP)
     _check_count("num_realizations", num_realizations, MAX_REALIZATION)
     groups = _groups(num_realizations, lockstep=operator.lockstep, identical=noise.silent)
-    alike = range(num_realizations) if groups == [[0]] else range(1)
     record = _Record.blank(initial, num_realizations, num_timesteps, tuple(keep))
-    record.on_frame = on_frame and partial(_told_of_all, on_frame, alike)
+    record.on_frame = on_frame and _teller(on_frame, num_realizations if groups == [[0]] else 1)
     first_output: list[Tensor] = []
     watch = _watch(seed, sample, initial, num_timesteps) if classify and num_timesteps >= SHORTEST else None
     for members in groups:
-        streams = {
-            m: NoiseStream(noise, Key(seed), sample, m, initial.shape[-1], initial.device, num_timesteps)
-            for m in members
-        }
+        streams = _streams(members, noise, seed, sample, initial, num_timesteps)
         run = _Run(operator, policy, streams, record, first_output, watch if 0 in members else None)
         run.go(initial[None], num_timesteps, checkpoint or _nothing)
     if noise.silent and not operator.lockstep:
@@ -149,15 +145,26 @@ def _groups(realizations: int, *, lockstep: bool, identical: bool) -> list[list[
     return [[m] for m in range(1 if identical else realizations)]
 
 
-def _told_of_all(on_frame: OnFrame, alike: range, realization: int, frame: int, x: Tensor) -> None:
-    """Tell of a realization's frame, and of all that are equal to it."""
-    for other in alike:
-        on_frame(realization + other, frame, x)
+def _teller(on_frame: OnFrame, alike: int) -> OnFrame:
+    """Return what tells of a realization's frame, and of all that are equal to it."""
+
+    def tell(realization: int, frame: int, x: Tensor) -> None:
+        for other in range(alike):
+            on_frame(realization + other, frame, x)
+
+    return tell
 
 
 def _check_count(what: str, count: int, limit: int) -> None:
     if not 1 <= count < limit:
         raise UsageError(f"{what} = {count} is not allowed: it must be in [1, {limit - 1}]")
+
+
+def _streams(
+    members: Sequence[int], noise: NoiseModel, seed: int, sample: int, initial: Tensor, num_timesteps: int
+) -> dict[int, NoiseStream]:
+    size, device = initial.shape[-1], initial.device
+    return {m: NoiseStream(noise, Key(seed), sample, m, size, device, num_timesteps) for m in members}
 
 
 def _nothing() -> None:

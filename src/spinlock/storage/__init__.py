@@ -4,7 +4,7 @@ from spinlock.storage.atomic import commit_text, remove_temporaries, system_reas
 from spinlock.storage.damage import Damage
 from spinlock.storage.finalize import FinalFile
 from spinlock.storage.forms import finalize, open_stored, verify, with_features
-from spinlock.storage.locations import Url, form_at, form_to_make, location
+from spinlock.storage.locations import Url, form_at, form_to_make, is_taken, location
 from spinlock.storage.locks import DirectoryLock
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.receipts import Receipt, ReceiptScan, read_receipts, shard_path, write_receipt
@@ -33,6 +33,7 @@ __all__ = [
     "finalize",
     "form_at",
     "form_to_make",
+    "is_taken",
     "location",
     "open_stored",
     "read_receipts",

@@ -1,8 +1,6 @@
 """A dataset written again with features: everything else is carried over, bit for bit."""
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,10 +17,10 @@ from spinlock.storage.chunk_copy import carried_tables
 from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.digest import seal
 from spinlock.storage.feature_layout import FEATURES, FeatureFacts, FeatureLayout
-from spinlock.storage.finalize import FinalFile, write_seconds
+from spinlock.storage.finalize import FinalFile, checked_size, write_seconds
 from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.schema import ROW_CHECKSUMS, Layout, arrays, field_arrays, row_tables
-from spinlock.storage.shards import require_sound, writing
+from spinlock.storage.shards import writing
 from spinlock.storage.stored import StoredDataset
 from spinlock.storage.tree import create_file, create_tree, write_table
 from spinlock.storage.verify import entry_checksums
@@ -79,13 +77,7 @@ def copy_with_features(
             with write_errors(path):
                 digest = seal(file)
         checkpoint("check")
-        with write_errors(path):
-            require_sound(temporary, path)
-            size = temporary.stat().st_size
-            with suppress(FileNotFoundError):  # what was opened can be read, though it was removed meanwhile
-                older = path if path.exists() else source.path
-                if older.is_file():
-                    shutil.copymode(older, temporary)
+        size = checked_size(temporary, path, path if path.exists() else source.path)
         checkpoint(f"sealed {digest}")
     return FinalFile(path, size, digest)
 

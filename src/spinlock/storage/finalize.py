@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,7 @@ def finalize(
 ) -> FinalFile:
     """Join shards into one dataset file at ``path``: it appears there complete, or not at all.
 
-    Every chunk's CRC-32 is compared on the way and again in the finished file. Memory does not grow with the
-    number of samples.
+    Every chunk's CRC-32 is compared on the way and in the finished file. Memory is that of a few chunks.
 
     Parameters
     ----------
@@ -73,24 +72,32 @@ def finalize(
         checkpoint("create")
         with writing(path, lambda: create_file(temporary)) as file:
             with write_errors(path):
-                stated = {**attributes, "layout": layout.to_json(), "first_row": 0}
-                create_tree(file, layout, stated, facts)
+                create_tree(file, layout, {**attributes, "layout": layout.to_json(), "first_row": 0}, facts)
                 write_seconds(file, layout, facts)
-            for number, shard in enumerate(shards):
-                checkpoint(f"shard {number}")
-                with write_errors(path):
-                    _copy_shard(file, layout, shard, attributes["plan_digest"])
+            _copy_shards(path, file, layout, shards, attributes["plan_digest"], checkpoint)
             checkpoint("seal")
             with write_errors(path):
                 digest = seal(file)
             checkpoint("close")
         checkpoint("check")
-        with write_errors(path):
-            require_sound(temporary, path)
-            size = temporary.stat().st_size
-            if mode_of is not None:
-                shutil.copymode(mode_of, temporary)
+        size = checked_size(temporary, path, mode_of)
     return FinalFile(path, size, digest)
+
+
+def checked_size(temporary: Path, path: Path, mode_of: Path | None) -> int:
+    """Return the bytes of a file that will stand at ``path``; give it the permissions of another, if there.
+
+    Raises
+    ------
+    StorageError
+        Where what was written reads back wrong.
+    """
+    with write_errors(path):
+        require_sound(temporary, path)
+        with suppress(FileNotFoundError):  # what was opened can be read, though it was removed meanwhile
+            if mode_of is not None and mode_of.is_file():
+                shutil.copymode(mode_of, temporary)
+        return temporary.stat().st_size
 
 
 def write_seconds(file: h5py.File, layout: Layout, facts: FeatureFacts | None) -> None:
@@ -123,6 +130,20 @@ def check_complete(
         raise StorageError(
             f"rows {expected} to {layout.samples} are in no shard: generate them before finalizing"
         )
+
+
+def _copy_shards(
+    path: Path,
+    file: h5py.File,
+    layout: Layout,
+    shards: Sequence[ShardFile],
+    plan_digest: str,
+    checkpoint: Checkpoint,
+) -> None:
+    for number, shard in enumerate(shards):
+        checkpoint(f"shard {number}")
+        with write_errors(path):
+            _copy_shard(file, layout, shard, plan_digest)
 
 
 def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> None:

@@ -46,6 +46,15 @@ def location(where: str | Path) -> Path:
     return Path(f"/{parts[2]}") if parts[1].lower() in HERE else Url(text)
 
 
+def is_taken(output: Path) -> bool:
+    """Return whether something stands at a path or URL."""
+    if not isinstance(output, Url):
+        return output.exists()
+    from spinlock.storage.zarr_store import store_exists
+
+    return store_exists(output)
+
+
 def form_at(where: Path) -> Form:
     """Return the form of the dataset that stands at a path, by what is there; of nothing, that of a file."""
     if isinstance(where, Url) or (where / ZARR_ROOT).is_file():

@@ -21,14 +21,17 @@ from spinlock.storage.tree import HEAPS, array_dtype, array_filters, arrays_of
 from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, dataset, error_text, group, walk
 
 
+def ways_to_mend(path: Path) -> str:
+    """Return how a damaged dataset is made sound."""
+    again = "`spinlock generate --repair` with its configuration keeps what is sound"
+    if form_at(path) == "zarr":
+        again = "`spinlock generate --force` with its configuration"
+    return f"generate it again ({again}), or copy it again if it came from elsewhere"
+
+
 def remedy(path: Path) -> str:
     """Return what to do about a damaged dataset."""
-    kept = "`spinlock generate --repair` keeps what is sound"
-    again = "`spinlock generate --force`" if form_at(path) == "zarr" else kept
-    return (
-        f"generate it again ({again}), or copy it again if it came from elsewhere; `spinlock validate` lists "
-        "all damage"
-    )
+    return f"{ways_to_mend(path)}; `spinlock validate` lists all damage"
 
 
 def refuse(path: Path, reason: Exception | str) -> StorageError:

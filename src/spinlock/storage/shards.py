@@ -80,21 +80,16 @@ def write_shard(
     StorageError
         Where the file cannot be written, the rows are not hi − lo, or what was written reads back wrong.
     """
-    if not 0 <= lo < hi <= layout.samples:
-        raise StorageError(f"rows {lo} to {hi} are no part of a dataset of {layout.samples} samples")
+    _check_part(layout, lo, hi, attributes)
     part = replace(layout, samples=hi - lo)
     facts = {**attributes, "layout": part.to_json()}
-    if "plan_digest" not in attributes:
-        raise StorageError("a shard needs the attribute plan_digest")
     with committed(path, checkpoint) as temporary:
         checkpoint("create")
         image = tree_image(part, facts)
         with writing(path, lambda: image.open_copy(temporary, lo)) as file:
             columns, crcs = _write_rows(path, file, part, rows, checkpoint)
             with write_errors(path):
-                for spec in arrays(part):
-                    if spec.path in columns:
-                        write_table(file, spec, 0, columns[spec.path])
+                _write_columns(file, part, columns)
                 digest = seal(file, image.filled_digests(file, columns))
             checkpoint("close")
         checkpoint("check")
@@ -103,6 +98,19 @@ def write_shard(
             require_no_damage(read_back_damage(temporary, digest, crcs), path)
             sha256 = file_sha256(temporary)
     return ShardFile(path, lo, hi, size, sha256, digest)
+
+
+def _check_part(layout: Layout, lo: int, hi: int, attributes: Mapping[str, Any]) -> None:
+    if not 0 <= lo < hi <= layout.samples:
+        raise StorageError(f"rows {lo} to {hi} are no part of a dataset of {layout.samples} samples")
+    if "plan_digest" not in attributes:
+        raise StorageError("a shard needs the attribute plan_digest")
+
+
+def _write_columns(file: h5py.File, part: Layout, columns: Mapping[str, Any]) -> None:
+    for spec in arrays(part):
+        if spec.path in columns:
+            write_table(file, spec, 0, columns[spec.path])
 
 
 @contextmanager
