@@ -237,6 +237,15 @@ def test_a_cluster_that_does_not_answer_is_told(joining, monkeypatch):
     assert ray.said == []
 
 
+@pytest.mark.parametrize("address", ["ray://head:10001", "http://head:8265"])
+def test_an_address_for_clients_outside_is_told_where_to_run(joining, monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    ray = FakeRay()
+    with pytest.raises(SpinlockError, match="run this command on a node of it"), joining(ray):
+        pass
+    assert ray.said == []
+
+
 def test_a_cluster_of_another_version_is_told(joining, listening):
     ray = FakeRay(found=listening, error=RuntimeError("Version mismatch: 2.40 here"))
     same = "every node needs the same versions of Python and Ray"

@@ -5,6 +5,7 @@ import json
 import pytest
 from torch.utils.data import DataLoader
 
+from spinlock.dataset import VirtualDataset
 from spinlock.errors import UsageError
 from spinlock.torch import SpinlockDataset, SpinlockIterable, SpinlockSampler
 
@@ -132,6 +133,16 @@ def test_a_loop_that_was_broken_off_counts_from_where_the_next_one_begins(items,
     resumed, go_on = fresh()
     resumed.load_state_dict(order.state_dict())
     assert seen(go_on()) == expected[1:]
+
+
+def test_a_state_of_other_items_is_refused_and_one_of_the_same_made_on_demand_is_taken(stored):
+    few = [SpinlockDataset(stored, rows=rows) for rows in ([0, 1, 2, 3], [0, 1, 2, 4], [3, 2, 1, 0])]
+    state = SpinlockSampler(few[0], 2).state_dict()
+    for other in few[1:]:
+        with pytest.raises(UsageError, match="another dataset, or of other rows or windows"):
+            SpinlockSampler(other, 2).load_state_dict(state)
+    online = SpinlockDataset(VirtualDataset(stored.config), rows=[0, 1, 2, 3])
+    SpinlockSampler(online, 2).load_state_dict(state)
 
 
 def test_a_state_beyond_the_epoch_is_refused(items):

@@ -115,7 +115,8 @@ class Batches:
     def state_dict(self) -> dict[str, Any]:
         """Return how far this rank has come, as JSON can hold it; the last batch from `counted` is done."""
         order = {name: getattr(self, name) for name in ORDER}
-        return {"epoch": self.epoch, "batch": self._done, "items": len(self.dataset), **order}
+        items = {"items": len(self.dataset), "dataset": self.dataset.identity}
+        return {"epoch": self.epoch, "batch": self._done, **items, **order}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a state was taken; a loader that is running is not affected.
@@ -123,13 +124,15 @@ class Batches:
         Raises
         ------
         UsageError
-            For a state of another order of batches.
+            For a state of other items, or of another order of batches.
         """
         here = self.state_dict()
         other = [name for name in ("items", *ORDER) if state.get(name) != here[name]]
         if other:
             differs = ", ".join(f"{name} {state.get(name)} there, {here[name]} here" for name in other)
             raise UsageError(f"the state is of another order of batches ({differs})")
+        if state.get("dataset") != here["dataset"]:
+            raise UsageError("the state is of another dataset, or of other rows or windows of it")
         if not 0 <= int(state["batch"]) <= len(self):
             raise UsageError(f"the state is at batch {state['batch']}; an epoch here has {len(self)}")
         self._begin(int(state["epoch"]), int(state["batch"]))

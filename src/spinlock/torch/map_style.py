@@ -1,6 +1,8 @@
 """A dataset for `torch.utils.data.DataLoader`: items by number, read lazily in each worker."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,15 @@ class SpinlockDataset(torch.utils.data.Dataset[Item]):
             )
         rows = np.arange(len(self.source)) if self.rows is None else self.rows
         return WindowIndex(self.source, rows, window)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of what items are numbered by: plan, rows and windows; equal for a dataset on demand."""
+        source = self.source
+        plan = source.plan.digest if isinstance(source, VirtualDataset) else source.attributes["plan_digest"]
+        rows = b"" if self.rows is None else self.rows.tobytes()
+        window = None if self.windows is None else self.windows.window
+        return hashlib.sha256(f"{plan} {window} ".encode() + rows).hexdigest()
 
     @property
     def epoch(self) -> int:

@@ -66,7 +66,7 @@ def _join(ray: Any, cpus: int) -> None:
         ray.init(address="local", num_cpus=cpus, **small, **quiet)
         return
     try:
-        ray.init(address=address if "://" in address else "auto", **quiet)  # Ray finds its token by "auto"
+        ray.init(address="auto", **quiet)  # so Ray finds its token
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SpinlockError(
             f"the Ray cluster at {address} cannot be joined ({one_line(error)}): every node needs the same "
@@ -81,8 +81,13 @@ def _address(ray: Any) -> str | None:
     Ray itself would wait for minutes for one that does not answer, such as one that was killed here.
     """
     asked = os.environ.get(ADDRESS)
-    if asked == "local" or (asked and "://" in asked):
-        return None if asked == "local" else asked
+    if asked == "local":
+        return None
+    if asked and "://" in asked:
+        raise SpinlockError(
+            f"{ADDRESS}={asked} is an address for clients outside of a cluster: run this command on a node "
+            f"of it (`ray job submit` does) without {ADDRESS}, or with {ADDRESS}=host:port"
+        )
     try:
         found = ray._private.services.canonicalize_bootstrap_address("auto")  # noqa: SLF001 (no other way)
     except (ConnectionError, ValueError):
