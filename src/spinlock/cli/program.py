@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -202,21 +201,13 @@ class _Lines(logging.Formatter):
 @contextlib.contextmanager
 def _reporting(options: argparse.Namespace) -> Iterator[None]:
     """Send log records and warnings to standard error, one line each."""
+    from spinlock.reporting import reporting_to
+
     level = logging.DEBUG if options.verbose else logging.WARNING if options.quiet else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(message)s"))
-    logger = logging.getLogger("spinlock")
-    before = logger.level
-    logger.setLevel(level)
-    logger.addHandler(handler)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_args, **_kwargs: logger.warning("warning: %s", message)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(before)
+    with reporting_to(handler, level=level):
+        yield
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ killed between renaming it and clearing up.
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,20 +14,18 @@ from typing import Any, Self
 
 from spinlock.dataset.companions import write_companions
 from spinlock.errors import SpinlockError
+from spinlock.execution.run_directory import told_what_stays
 from spinlock.storage import (
     DirectoryLock,
     Url,
     commit_text,
     remove_temporaries,
-    system_reason,
     write_errors,
 )
 from spinlock.storage.companions import remove_temporaries_of
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.folders import make_folder, remove_if_empty, remove_tree
 from spinlock.storage.locks import LOCK_NAME
-
-logger = logging.getLogger("spinlock")
 
 FINISHED_FILE = "finished.json"
 
@@ -97,17 +94,12 @@ class FeatureWork:
 
     def clear(self) -> None:
         """Remove the work and, if nothing else stands in it, the folder."""
-        try:
+        with told_what_stays(self.output, self.path):
             for folder in self.path.glob("part-*"):
                 remove_tree(folder)
             self._lock.path.unlink(missing_ok=True)
             (self.path / FINISHED_FILE).unlink(missing_ok=True)
             remove_if_empty(self.path)
-        except OSError as error:
-            logger.warning(
-                "warning: %s is complete, but the work it was made of cannot be removed (%s): delete %s",
-                self.output, system_reason(error), self.path,
-            )  # fmt: skip
 
 
 def repair_parts(output: Path) -> list[Path]:
@@ -121,11 +113,9 @@ def clear_finished_repair(output: Path) -> None:
     if not repair_parts(output):
         return
     with suppress(SpinlockError), FeatureWork(output) as work:
-        try:
+        with told_what_stays(output, work.path):
             for folder in repair_parts(output):
                 remove_tree(folder)
-        except OSError as error:
-            logger.warning("warning: %s cannot be removed (%s): delete it", work.path, system_reason(error))
         if {path.name for path in work.path.iterdir()} <= {LOCK_NAME}:
             work.clear()
 

@@ -5,8 +5,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from spinlock.dataset.sample import Sample, plain
 from spinlock.dataset.statements import check_statements
 from spinlock.errors import StorageError, UsageError
 from spinlock.storage import Layout, StoredDataset, open_stored, with_features
+from spinlock.storage.closing import Closing
 from spinlock.storage.forms import require_writable_form
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def complete_file(path: str | Path) -> StoredDataset:
     return file
 
 
-class Dataset(Drawn):
+class Dataset(Closing, Drawn):
     """A complete dataset, opened for reading; `open_dataset` makes one.
 
     ``len(ds)``, ``ds[i]`` and iteration give its rows; ``ds.operator(i)`` and ``ds.rollout(i)`` make again
@@ -328,16 +328,6 @@ class Dataset(Drawn):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Return the dataset itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()
 
 
 def open_dataset(path: str | Path) -> Dataset:

@@ -7,7 +7,8 @@ receipts on disk are a run's only memory.
 import hashlib
 import json
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -183,16 +184,23 @@ class RunDirectory:
     def remove(self) -> None:
         """Remove the work and, if nothing else stands in it, the directory; the dataset is complete."""
         end_arrays(self.path)
-        try:
+        with told_what_stays(self.output, self.path):
             self._drop_work()
             remove_temporaries(self.path)
             self._lock.path.unlink(missing_ok=True)
             remove_if_empty(self.path)
-        except OSError as error:
-            logger.warning(
-                "warning: %s is complete, but the work it was made of cannot be removed (%s): delete %s",
-                self.output, system_reason(error), self.path,
-            )  # fmt: skip
+
+
+@contextmanager
+def told_what_stays(output: Path, folder: Path) -> Iterator[None]:
+    """Warn where the body cannot remove the work of a complete dataset."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning(
+            "warning: %s is complete, but the work it was made of cannot be removed (%s): delete %s",
+            output, system_reason(error), folder,
+        )  # fmt: skip
 
 
 def remove_finished_work(output: Path, plan: Plan) -> None:

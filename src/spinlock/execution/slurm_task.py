@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.executors.slurm_files import ArrayRecord, read_record
 from spinlock.execution.executors.slurm_journal import Journal
+from spinlock.reporting import reporting_to
 
 if TYPE_CHECKING:
     import torch
@@ -124,18 +124,8 @@ class _Told(logging.Handler):
 @contextmanager
 def _told(journal: Journal) -> Iterator[None]:
     """Tell the driver of warnings, and the log of everything."""
-    logger.setLevel(logging.INFO)
-    handlers = [logging.StreamHandler(sys.stdout), _Told(journal)]
-    for handler in handlers:
-        logger.addHandler(handler)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_args, **_kwargs: logger.warning("warning: %s", message)
-        try:
-            yield
-        finally:
-            for handler in handlers:
-                logger.removeHandler(handler)
+    with reporting_to(logging.StreamHandler(sys.stdout), _Told(journal)):
+        yield
 
 
 def _work(record: ArrayRecord, task: int, journal: Journal) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.registry import unknown_name
+from spinlock.storage.closing import Closing
 from spinlock.storage.feature_layout import (
     AGGREGATED,
     EXTRACTION_TIME,
@@ -70,7 +70,7 @@ class FeatureRegistry:
         return len(self.indices)
 
 
-class HDF5FeatureReader:
+class HDF5FeatureReader(Closing):
     """Reads the features of a dataset; use it as a context manager.
 
     Columns stand in the order of ``columns``; a sample that was left out has NaN everywhere.
@@ -174,13 +174,3 @@ class HDF5FeatureReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()

@@ -13,8 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import h5py.h5d as h5d
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from spinlock.errors import StorageError
 from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.chunks import chunk_offset, row_windows
+from spinlock.storage.closing import Closing
 from spinlock.storage.digest import OBJECTS, object_digest, value_hasher
 from spinlock.storage.feature_layout import SDF
 from spinlock.storage.object_facts import array_chunks, check_allocated, read_rows, row_blocks
@@ -74,7 +74,7 @@ class Proof:
         self.losses.append(reason)
 
 
-class Remains:
+class Remains(Closing):
     """A damaged file, as far as HDF5 still reads it. No link is followed and no reference resolved.
 
     Raises
@@ -159,16 +159,6 @@ class Remains:
         """Close the file."""
         self._found = {}
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Return the remains themselves."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()
 
 
 def prove_rows(remains: Remains, layout: Layout) -> Proof:

@@ -1,13 +1,12 @@
 """What every stored dataset offers, whatever its form: facts, tables, rows decoded from checked chunks."""
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from spinlock.errors import StorageError
 from spinlock.registry import unknown_name
 from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.chunks import ChunkWindow, chunk_shape, row_shape, row_windows, window_within
+from spinlock.storage.closing import Closing
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.opening import refuse, remedy
@@ -41,7 +41,7 @@ class ArrayInfo:
     compression: str
 
 
-class StoredDataset(ABC):
+class StoredDataset(Closing):
     """A stored dataset, read-only; its subclasses say how tables and chunks are read.
 
     It can be shared by threads and pickled; each process opens what it needs for itself.
@@ -96,10 +96,6 @@ class StoredDataset(ABC):
     @abstractmethod
     def describe_arrays(self) -> list[ArrayInfo]:
         """Return every array, by path; axes that only name a dimension are left out."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of its files; closing twice is harmless."""
 
     @abstractmethod
     def _entries(self, spec: ArraySpec, first: int, last: int) -> NDArray[Any]:
@@ -283,11 +279,3 @@ class StoredDataset(ABC):
         if spec is None:
             return plain
         return f"text of {spec.length} bytes" if spec.dtype == "string" else spec.dtype
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
