@@ -3,9 +3,7 @@
 import json
 import random
 import shutil
-import signal
 import struct
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,6 @@ import pytest
 import zarr
 from numcodecs.zstd import compress as zstd
 
-from spinlock.errors import StorageError
 from spinlock.storage.digest import seal
 from spinlock.storage.forms import open_stored, verify
 from spinlock.storage.schema import field_arrays
@@ -25,6 +22,7 @@ from spinlock.storage.zarr_documents import document_name, own_documents, stored
 from spinlock.storage.zarr_store import Objects
 from spinlock.storage.zarr_writer import ROOT, NewStore
 from test_storage.dataset_samples import feature_layout_of, layout_of
+from test_storage.form_damage import check, damage, examine, files_of, no_hang, plain_numbers, refused
 from test_storage.stored_forms import STATED, all_rows, contents, form_of
 
 LAYOUT = layout_of(samples=5, grids=(16, 24), features=feature_layout_of())
@@ -52,91 +50,6 @@ def copied(sound, tmp_path):
         return Path(shutil.copytree(sound[form], path))
 
     return fresh
-
-
-@contextmanager
-def no_hang(seconds: int = 60):
-    """End the test process where something hangs; how long it takes decides nothing else."""
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-
-
-def files_of(path: Path) -> list[Path]:
-    return sorted(one for one in path.rglob("*") if one.is_file())
-
-
-def damage(path: Path, target: Path, kind: str, choose: random.Random) -> bool:
-    """Damage a file in one way; return whether its bytes changed."""
-    before = target.read_bytes()
-    data = bytearray(before)
-    if kind == "remove":
-        target.unlink()
-        return True
-    if kind == "swap":
-        other = choose.choice([one for one in files_of(path) if one.suffix == target.suffix])
-        theirs = other.read_bytes()
-        other.write_bytes(before)
-        target.write_bytes(theirs)
-        return theirs != before
-    if kind == "flip":
-        data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
-    elif kind == "cut":
-        del data[choose.randrange(len(data)) :]
-    elif kind == "zero":
-        place = choose.randrange(len(data))
-        data[place : place + 64] = bytes(len(data[place : place + 64]))
-    elif kind == "append":
-        data += choose.randbytes(24)
-    else:
-        data.clear()
-    target.write_bytes(data)
-    return bytes(data) != before
-
-
-def plain_numbers(path: Path) -> dict[str, object] | None:
-    """Every array as plain zarr reads it, and as it reads it alone; None where zarr cannot."""
-    try:
-        group = zarr.open_group(path, mode="r")
-        found = {}
-        for name, item in group.members(max_depth=None):
-            if isinstance(item, zarr.Array):
-                alone = zarr.open_array(path / name, mode="r")
-                found[name] = [repr(np.asarray(one[()]).tolist()) for one in (item, alone)]
-    except Exception:
-        return None
-    return found
-
-
-def refused(call) -> str | None:
-    """What a call is refused with; whatever is no refusal of ours comes through."""
-    try:
-        call()
-    except StorageError as error:
-        return str(error)
-    return None
-
-
-def examine(path: Path, right: dict[str, object], said: object) -> bool:
-    """Check what comes of a damaged dataset; return whether `verify` found it."""
-    with no_hang():
-        try:
-            found = contents(path)
-        except StorageError:
-            found = None
-        assert found in (None, right), f"wrong numbers: {said}"
-        faults = verify(path)
-        assert found is not None or faults, f"refused, but not found: {said}"
-        return bool(faults)
-
-
-def check(path: Path, sound: Path, target: Path, said: object, changed: bool, right, plain) -> bool:
-    told = examine(path, right, said)
-    if changed and not told and path.suffix == ".zarr":
-        assert plain_numbers(path) == plain, f"not found: {said}"
-    return told
 
 
 @pytest.fixture(scope="module")

@@ -93,8 +93,7 @@ def extract(
             operator = None if operators is None else operators[n]
             return extract_sample(frames[n], operator, seed, numbers[n], categories=chosen, spread=within)
 
-        rows = list(across(row, range(count)))
-    return _stacked(rows, (realizations, steps))
+        return _stacked(list(across(row, range(count))), (realizations, steps))
 
 
 def _require_one_each(count: int, **given: Sequence[Any] | None) -> None:

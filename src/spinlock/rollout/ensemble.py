@@ -133,9 +133,7 @@ def roll_out(
         streams = _streams(members, noise, seed, sample, initial, num_timesteps)
         run = _Run(operator, policy, streams, record, first_output, watch if 0 in members else None)
         run.go(initial[None], num_timesteps, checkpoint or _nothing)
-    if noise.silent and not operator.lockstep:
-        record.repeat_first()
-    return record.result(num_timesteps, watch)
+    return record.result(num_timesteps, watch, identical=noise.silent and not operator.lockstep)
 
 
 def _groups(realizations: int, *, lockstep: bool, identical: bool) -> list[list[int]]:
@@ -215,14 +213,16 @@ class _Record:
             self.final[realization] = x[0]
         return True
 
-    def repeat_first(self) -> None:
+    def _repeat_first(self) -> None:
         """Give every realization what realization 0 did."""
         for fields in (self.frames, self.final):
             fields[1:] = fields[:1]
         for counts in (self.finite_steps, self.float16_steps):
             counts[1:] = counts[:1]
 
-    def result(self, steps: int, observed: "tuple[Monitor, Twin] | None") -> Rollout:
+    def result(self, steps: int, observed: "tuple[Monitor, Twin] | None", *, identical: bool) -> Rollout:
+        if identical:
+            self._repeat_first()
         exponent = float("nan")
         if (self.finite_steps <= steps).any():
             label = "diverged"

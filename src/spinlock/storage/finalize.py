@@ -80,8 +80,7 @@ def finalize(
                 digest = seal(file)
             checkpoint("close")
         checkpoint("check")
-        size = checked_size(temporary, path, mode_of)
-    return FinalFile(path, size, digest)
+        return FinalFile(path, checked_size(temporary, path, mode_of), digest)
 
 
 def checked_size(temporary: Path, path: Path, mode_of: Path | None) -> int:
