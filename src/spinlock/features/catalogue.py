@@ -84,6 +84,9 @@ def feature(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function ``(view, **variant) -> Tensor`` as one feature, or as one for each of its variants.
 
+    Arguments that are not listed are as in `Feature`; ``minimum_frames`` and ``unit`` may be functions of the
+    variant.
+
     Parameters
     ----------
     name
@@ -94,8 +97,6 @@ def feature(
         The arguments of each variant.
     redundant_with
         Names of the features that determine it, format strings too.
-
-    Other arguments as in `Feature`; ``minimum_frames`` and ``unit`` may be functions of the variant.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
