@@ -1,57 +1,85 @@
 #!/usr/bin/env python3
-"""Write the documentation pages and pictures that are rendered from the code."""
+"""Write the documentation pages and pictures that are rendered from the code.
 
-import shutil
+    python scripts/render_docs.py [--only NAME ...] [--list]
+
+Without --only all of them, in the order of the list.
+"""
+
+import argparse
 import sys
-import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+sys.path.append(str(here))  # last: `spinlock.py` beside this file must not hide the package
 
-from spinlock.config import load_config
-from spinlock.dataset import DatasetGenerationPipeline, open_dataset
+import concept_pictures
+import pictures
+import type_pictures
+
+from spinlock.cli.program import build_parser
+from spinlock.cli.reference import commands_page
 from spinlock.dataset.aggregate_reference import aggregate_reference_page
+from spinlock.dataset.configuration_reference import configuration_page
 from spinlock.dataset.documentation import data_format_page
 from spinlock.dataset.feature_reference import feature_reference_page
-from spinlock.dataset.gallery import render_gallery
 from spinlock.dataset.reference import initial_conditions_page
-from spinlock.dataset.render import RenderOptions, render_dataset
 
-CONFIG = here.parent / "configs" / "experiments" / "edge_of_chaos.yaml"
-SHOWN = RenderOptions(
-    operator_indices=(3, 13, 9, 1, 5, 11),
-    steps=49,
-    stride=12,
-    size=(96, 96),
-    aggregates=("mean", "envelope", "overlay", "entropy", "pca", "spectral"),
-    add_spacing=True,
-)
-PLOTTED = 13
+DOCS = here.parent / "docs"
+
+PAGES: dict[str, Callable[[], str]] = {
+    "data_format.md": data_format_page,
+    "initial_conditions.md": initial_conditions_page,
+    "aggregates.md": aggregate_reference_page,
+    "features/feature-reference.md": feature_reference_page,
+    "reference/configuration.md": configuration_page,
+    "reference/commands.md": lambda: commands_page(build_parser()),
+}
+"""Pages below docs/ and what returns their text; tests/test_docs/test_pages.py compares both."""
+
+PICTURES: dict[str, Callable[[Path], None]] = {
+    "gallery": pictures.draw_gallery,
+    "types": type_pictures.draw_types,
+    "ensembles": pictures.draw_ensembles,
+    **concept_pictures.PICTURES,
+}
+"""Pictures and what draws them into the folder that it is given, docs/images."""
 
 
-def draw_ensembles(images: Path) -> None:
-    """Write a frame of a clip, and a figure of one row, of the first samples of `CONFIG`."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        overrides = [
-            ("--output", "dataset.output_path", str(folder / "d.h5")),
-            ("-", "sampling.total_samples", 24),
-        ]
-        DatasetGenerationPipeline(load_config(CONFIG, overrides)).generate()
-        render_dataset(folder / "d.h5", folder, SHOWN, format="frames")
-        shutil.copy(max((folder / "frames").glob("*.png")), images / "ensembles.png")
-        with open_dataset(folder / "d.h5") as dataset:
-            dataset.plot(PLOTTED).savefig(images / "row.png", metadata={"Software": None})
+def write_page(path: Path, render: Callable[[], str]) -> None:
+    """Write what a function returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(), encoding="utf-8")
+
+
+def steps(docs: Path = DOCS) -> Mapping[str, Callable[[], object]]:
+    """Return what there is to do by name: pages first, then pictures."""
+    pages = {name: partial(write_page, docs / name, render) for name, render in PAGES.items()}
+    return pages | {name: partial(draw, docs / "images") for name, draw in PICTURES.items()}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Do what the words ask for and return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="do these alone")
+    parser.add_argument("--list", action="store_true", help="print the names and do nothing")
+    options = parser.parse_args(words)
+    todo = steps()
+    if unknown := set(options.only or ()) - set(todo):
+        parser.error(f"nothing is called {', '.join(sorted(unknown))}; the names are {', '.join(todo)}")
+    for name in options.only or todo:
+        if options.list:
+            print(name)
+            continue
+        start = time.monotonic()
+        todo[name]()
+        print(f"{name} ({time.monotonic() - start:.0f} s)", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    docs = here.parent / "docs"
-    (docs / "data_format.md").write_text(data_format_page(), encoding="utf-8")
-    (docs / "initial_conditions.md").write_text(initial_conditions_page(), encoding="utf-8")
-    (docs / "aggregates.md").write_text(aggregate_reference_page(), encoding="utf-8")
-    (docs / "features" / "feature-reference.md").write_text(feature_reference_page(), encoding="utf-8")
-    render_gallery(
-        docs / "images" / "initial_conditions.png", variations=4, cell=(56, 56), labels=True, spacing=True
-    )
-    draw_ensembles(docs / "images")
+    sys.exit(main())

@@ -70,8 +70,9 @@ def test_python_blocks_run(page: Path, code: str, checkout: Path, monkeypatch: p
 
 
 def spinlock_lines() -> list[str]:
+    """Return the commands of all pages, each once."""
     lines = [line for _, code in blocks("bash") for line in code.splitlines()]
-    return [line for line in lines if line.startswith("spinlock ")]
+    return list(dict.fromkeys(line for line in lines if line.startswith("spinlock ")))
 
 
 @pytest.mark.parametrize("line", spinlock_lines())

@@ -1,6 +1,9 @@
 """Load a configuration: read, override, validate, and tell every fault at once."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,13 +19,18 @@ Override = tuple[str, str, Any]
 """Where it was said (``--total-samples``), the dotted key, the value."""
 
 
-def load_config(path: str | Path, overrides: Sequence[Override] = ()) -> Config:
-    """Return the validated configuration of a YAML file.
+GIVEN = "the configuration given"
+"""What messages call a configuration that is no file."""
+
+
+def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[Override] = ()) -> Config:
+    """Return the validated configuration of a YAML file, or of the values that such a file would hold.
 
     Parameters
     ----------
-    path
-        The file.
+    source
+        The path of the file, or a mapping of sections: dictionaries, lists, words and numbers; paths and
+        numbers of numpy are taken for what they hold.
     overrides
         Values that replace those of the file, as from the command line; they pass the same validation.
 
@@ -31,7 +39,26 @@ def load_config(path: str | Path, overrides: Sequence[Override] = ()) -> Config:
     ConfigError
         Naming every fault with line, key, near miss and allowed values.
     """
-    return validated(read_source(path), overrides)
+    return validated(_given(source) if isinstance(source, Mapping) else read_source(source), overrides)
+
+
+def _given(values: Mapping[str, Any]) -> Source:
+    """Return values as the file that holds them would be read: JSON is YAML, and every value has one form."""
+    try:
+        text = json.dumps(values, ensure_ascii=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{GIVEN} holds what no file can hold: {error}") from None
+    return replace(parse_source(text, GIVEN), lines={})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{value!r:.60} is {type(value).__name__}, not a word, a number, a list or a dictionary")
 
 
 def validated(source: Source, overrides: Sequence[Override] = ()) -> Config:

@@ -10,8 +10,8 @@ from spinlock.registry import Option
 
 INTRODUCTION = """# Initial conditions
 
-{count} types, each with the model it follows, its options, and the laws that tests hold it to. In a
-configuration the options stand under the name of the type; `X: value` fixes an option, and
+{count} types, each with four samples, the model it follows, its options, and the laws that tests hold it to.
+In a configuration the options stand under the name of the type; `X: value` fixes an option, and
 `X_range: [low, high]` draws it for each sample where the table says *drawable*. The values drawn are stored
 in `metadata/ic_options`. Lengths in px are those of a 128 grid and scale with the grid.
 
@@ -53,7 +53,8 @@ def _section(entry: InitialCondition) -> str:
     table = "\n".join(_option_row(entry, option) for option in own)
     options = f"\n| option | default | allowed |\n|---|---|---|\n{table}\n" if own else ""
     laws = "".join(f"- {law.statement}\n" for law in entry.laws)
-    return f"\n## {entry.name}\n\n{text}\n{options}\nLaws:\n\n{laws}"
+    picture = f"![Four samples of {entry.name}](images/initial_conditions/{entry.name}.webp)"
+    return f"\n## {entry.name}\n\n{picture}\n\n{text}\n{options}\nLaws:\n\n{laws}"
 
 
 def _option_row(entry: InitialCondition, option: Option) -> str:

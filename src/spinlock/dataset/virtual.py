@@ -1,6 +1,7 @@
 """A dataset that is never stored: each row is made when it is asked for, with the bits it has in a file."""
 
 import operator
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ class VirtualDataset(Drawn):
     Parameters
     ----------
     config
-        A configuration, or the path of one.
+        A configuration, or what `spinlock.config.load_config` makes one of: a path, or a mapping of sections.
     length
         N, if it is not to be ``sampling.total_samples``: rows do not depend on how many there are.
     device
@@ -50,7 +51,11 @@ class VirtualDataset(Drawn):
     """
 
     def __init__(
-        self, config: Config | str | Path, *, length: int | None = None, device: str = "cpu"
+        self,
+        config: Config | str | Path | Mapping[str, Any],
+        *,
+        length: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.config = config if isinstance(config, Config) else load_config(config)
         self.device = device

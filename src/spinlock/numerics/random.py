@@ -79,7 +79,7 @@ def uniforms_from_words(words: Int64[Tensor, "4 b blocks"], count: int) -> Float
 def normals_from_words(words: Int64[Tensor, "4 b blocks"], count: int) -> Float32[Tensor, "b count"]:
     """Return standard normals by Box and Muller (1958): √(−2 ln u)·(cos θ, sin θ) from each pair of words.
 
-    u is on 32 bits, so that |ξ| reaches 6.7.
+    u is on 32 bits, so that ``|ξ|`` reaches 6.7.
     """
     radius = ((words[:2].to(torch.float32) + 0.5) * 2.0**-32).log_().mul_(-2.0).clamp_(min=0.0).sqrt_()
     angle = (words[2:] >> 8).to(torch.float32) * (2.0 * math.pi * 2.0**-24)
@@ -119,15 +119,15 @@ class SampleKeys:
         return replace(self, key=self.key.within(part), sites=check_sites(part, sites))
 
     def uniform(self, site: str, *shape: int, step: int = 0) -> Float32[Tensor, "b *shape"]:
-        """Return uniforms in (0, 1), [B, *shape]."""
+        """Return uniforms in (0, 1), ``[B, *shape]``."""
         return self._draw(uniforms_from_words, site, shape, step)
 
     def normal(self, site: str, *shape: int, step: int = 0) -> Float32[Tensor, "b *shape"]:
-        """Return standard normals, [B, *shape]."""
+        """Return standard normals, ``[B, *shape]``."""
         return self._draw(normals_from_words, site, shape, step)
 
     def integers(self, site: str, below: int, *shape: int, step: int = 0) -> Int64[Tensor, "b *shape"]:
-        """Return integers in [0, below), [B, *shape], by multiplying a 23-bit uniform (below ≤ 2**16)."""
+        """Return integers in [0, below), ``[B, *shape]``, by multiplying a 23-bit uniform (below ≤ 2**16)."""
         if not 1 <= below <= 2**16:
             raise UsageError(f"integers below {below} were asked for: it must be in [1, 2**16]")
         return (self.uniform(site, *shape, step=step) * below).long().clamp_(max=below - 1)

@@ -43,7 +43,7 @@ class WeightKeys:
     sites: Mapping[str, int]
 
     def normal(self, site: str, layer: int, *shape: int) -> Tensor:
-        """Return standard normals [*shape] float32, drawn on the CPU: every device has the same weights."""
+        """Return standard normals ``[*shape]`` float32, drawn on the CPU: the same on every device."""
         check_counter(index=self.sample, step=layer)
         count = int(torch.Size(shape).numel())
         words = random_words(

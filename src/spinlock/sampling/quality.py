@@ -35,11 +35,11 @@ class SamplingQuality:
     discrepancy_ratio: float | None
     """The same over its expectation for random points."""
     max_correlation: float | None
-    """Largest |r| between two parameters."""
+    """Largest ``|r|`` between two parameters."""
     correlation_ratio: float | None
     """The same over the 95 % quantile for random points."""
     correlated_pair: tuple[str, str] | None
-    """The two parameters of the largest |r|."""
+    """The two parameters of the largest ``|r|``."""
     num_strata: int
     max_imbalance: float | None
     """Largest chi-square of the counts of a parameter in equal strata."""

@@ -2,7 +2,7 @@
 
 from spinlock.storage.schema import ArraySpec, Layout, arrays
 
-HEADER = "| array | axes | type | chunk | holds |\n|---|---|---|---|---|\n"
+HEADER = "| array | holds | axes | type | chunk |\n|---|---|---|---|---|\n"
 
 
 def describe(layout: Layout) -> str:
@@ -14,4 +14,4 @@ def _line(spec: ArraySpec) -> str:
     axes = ", ".join(f"{dim} {size}" for dim, size in zip(spec.dims, spec.shape, strict=True))
     dtype = f"UTF-8, {spec.length} bytes" if spec.dtype == "string" else spec.dtype
     chunk = " × ".join(map(str, spec.chunks)) if spec.chunks else ""
-    return f"| `/{spec.path}` | {axes} | {dtype} | {chunk} | {spec.description} |"
+    return f"| `/{spec.path}` | {spec.description} | {axes} | {dtype} | {chunk} |"

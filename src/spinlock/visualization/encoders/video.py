@@ -107,7 +107,7 @@ def _refuse_folder(path: Path) -> None:
 def encode_bytes(
     frames: Iterable[Frame], size: tuple[int, int], fps: int, suffix: str = ".mp4"
 ) -> tuple[bytes, EncoderChoice]:
-    """Return a video of frames [*size, 3] in memory, and what encoded it; errors as `VideoWriter`."""
+    """Return a video of frames ``[*size, 3]`` in memory, and what encoded it; errors as `VideoWriter`."""
     choice = choose_encoder(suffix, size, fps)
     buffer = io.BytesIO()
     with write_errors(f"a {suffix} in memory"):
