@@ -25,6 +25,7 @@ Level = Literal["field", "frame", "trajectory", "operator"]
 Transform = Literal["none", "ln", "log10", "asinh"]
 
 registry: "Registry[Feature]" = Registry("feature", "spinlock.features")
+"""Every feature, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

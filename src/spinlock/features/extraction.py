@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float64, Int32
 from torch import Tensor
 
+from spinlock.counting import counted
 from spinlock.errors import UsageError
 from spinlock.features.catalogue import Feature, registry
 from spinlock.features.channel_view import ChannelView
@@ -88,10 +89,10 @@ def extract(
         raise UsageError(f"trajectories must be float32 or float64, not {frames.dtype}")
     count = len(frames)
     if operators is not None and len(operators) != count:
-        raise UsageError(f"{len(operators)} operators are given for {count} samples")
+        raise UsageError(f"{counted(len(operators), 'operator')} given for {counted(count, 'sample')}")
     numbers = [0] * count if indices is None else list(indices)
     if len(numbers) != count:
-        raise UsageError(f"{len(numbers)} indices are given for {count} samples")
+        raise UsageError(f"{len(numbers)} indices given for {counted(count, 'sample')}")
     chosen = chosen_categories(categories)
     threads = max(1, min(torch.get_num_threads(), count * frames.shape[1]))
     with ThreadPoolExecutor(threads) as pool:
