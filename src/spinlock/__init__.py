@@ -1,5 +1,13 @@
 """Spinlock: datasets of stochastic neural dynamical systems, reproducible to the bit."""
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 (what an older Python started from a checkout is told)
+    raise ImportError(
+        "Spinlock needs Python 3.11 or later, and this is %d.%d (%s). Make an environment with a later one: "  # noqa: UP031
+        "python3.12 -m venv .venv && .venv/bin/pip install ." % (*sys.version_info[:2], sys.executable)
+    )
+
 
 def __getattr__(name: str) -> str:
     """Return ``__version__``, which is written in pyproject.toml alone."""

@@ -124,7 +124,7 @@ def site_number(name: str) -> int:
 
 
 def check_sites(owner: str, names: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of an owner's sites, refusing two names that share one."""
+    """Return the numbers of an owner's sites; `ValueError` where two names share one."""
     numbers: dict[str, int] = {}
     for name in names:
         number = site_number(name)
@@ -161,6 +161,11 @@ def words(
     """Return ``count`` random 32-bit words for each sample index, as int64 [B, count].
 
     Row b depends on ``indices[b]`` alone, word e on e alone.
+
+    Raises
+    ------
+    UsageError
+        For indices that are no integers, or coordinates that have no place in the counter.
     """
     rows = np.asarray(indices if np.size(indices) else np.zeros(0, dtype=np.int64))
     if rows.dtype.kind not in "iu":

@@ -25,7 +25,7 @@ from spinlock.errors import OptionError, UnknownNameError, UsageError
 
 @dataclass(frozen=True)
 class Real:
-    """A real option in [low, high], in ``unit``; drawn log-uniformly where ``log`` and a range is given."""
+    """A real option in [low, high], in ``unit``; ``log``: ranges are so; ``suggested``: good values."""
 
     low: float
     high: float
@@ -36,7 +36,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer option in [low, high]; ``odd`` allows odd values only."""
+    """An integer option in [low, high], in ``unit``; ``odd``: odd ones alone; ``suggested``: good values."""
 
     low: int
     high: int
@@ -72,7 +72,12 @@ Kind = Literal["real", "integer", "choice", "boolean", "reals", "integers", "cho
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a catalogue entry: its kind, default and allowed values."""
+    """One option of a catalogue entry: its name, kind, default and allowed values.
+
+    ``number``: the interval; ``choices``, and ``drawn_word`` for one of them drawn for each sample;
+    ``per_sample``: a value for each is accepted; ``nullable``: null is; ``length``: that of a list, None for
+    any; ``part``: the entry whose options it holds; ``when``: the option that it depends on.
+    """
 
     name: str
     kind: Kind
@@ -249,7 +254,7 @@ def _kind(
 
 @dataclass(frozen=True)
 class Entry:
-    """A catalogue entry: a function, its options and what its decorator said of it."""
+    """A catalogue entry: name, function, options, first sentence (``summary``), other ``facts``."""
 
     name: str
     function: Callable[..., Any]
@@ -291,7 +296,7 @@ class Entry:
 
 
 def check_range(option: Option, name: str, value: Any) -> tuple[Any, Any]:
-    """Return a drawn option's range as an ascending pair within the option's limits."""
+    """Return a drawn option's range as an ascending pair within its limits, or raise `OptionError`."""
     end = replace(option, name=f"an end of {name}", nullable=False)
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise OptionError(f"{name} = {value!r} is not a range: write [low, high], each {end.allowed()}")
@@ -323,7 +328,7 @@ class Registry(Generic[E]):
         self._loading = threading.local()
 
     def add(self, entry: E) -> None:
-        """Register an entry; a name that is taken by another function is refused."""
+        """Register an entry; `UsageError` where another function has its name."""
         taken = self._entries.get(entry.name)
         if taken is not None and _address(taken.function) != _address(entry.function):
             places = f"{_address(taken.function)} and {_address(entry.function)}"
@@ -386,7 +391,7 @@ def _address(function: Callable[..., Any]) -> str:
 
 
 def summary_of(function: Callable[..., Any]) -> str:
-    """Return the first sentence of a function's docstring; a part without one is refused."""
+    """Return the first sentence of a function's docstring; `TypeError` for a part without one."""
     doc = inspect.getdoc(function)
     if not doc:
         raise TypeError(f"{function.__module__}.{function.__name__} has no docstring")

@@ -63,7 +63,7 @@ def test_parquet_holds_features_by_name(tmp_path):
 
 def test_parquet_without_its_package_says_what_to_install(plain, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with open_dataset(plain) as dataset, pytest.raises(UsageError, match=r"pip install 'spinlock\[export\]'"):
+    with open_dataset(plain) as dataset, pytest.raises(UsageError, match=r'pip install "spinlock\[export\]"'):
         export(dataset, "parquet", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -155,8 +155,8 @@ def test_a_folder_made_read_only_under_a_run(plain, tmp_path, name):
 
 
 REMOVED = {
-    "shards/part-000000.h5": "1 shards are missing, the first is 0; run the same command again",
-    "receipts/part-000001.json": "1 shards are missing, the first is 1; run the same command again",
+    "shards/part-000000.h5": "lacks 1 shard, the first is 0; run the same command again",
+    "receipts/part-000001.json": "lacks 1 shard, the first is 1; run the same command again",
     "plan.json": "",
     "lock": "",
     "shards": r"part-000002\.h5 cannot be written \(No such file or directory\)",

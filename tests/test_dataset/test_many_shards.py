@@ -119,7 +119,7 @@ def test_a_resume_finds_exactly_the_missing_shards(folder, counts, monkeypatch, 
         assert len(scan.rejected) == 3
         assert counts == {"_check_kinds": shards - 1, "shard_range": shards}, "each is read once"
         with pytest.raises(
-            StorageError, match=f"4 shards are missing, the first is {min(lost, cut, foreign, moved)}"
+            StorageError, match=f"lacks 4 shards, the first is {min(lost, cut, foreign, moved)}"
         ):
             run.all_receipts()
         resumed(plan, run, {lost, cut, foreign, moved}, counts, monkeypatch)

@@ -39,7 +39,7 @@ def test_an_array_job_makes_the_dataset_that_threads_make(plain, tmp_path, clust
         provenance = json.loads(file["metadata"].attrs["provenance"])
     assert (provenance["executor"], provenance["workers"]) == ("slurm", 1)
     assert len(cluster.jobs()) == 1
-    assert "submitted array job 1: 3 shards in one task" in caplog.text
+    assert "submitted array job 1: 3 shards in 1 task" in caplog.text
     assert not output.with_name("a.h5.parts").exists()
 
 

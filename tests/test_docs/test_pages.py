@@ -116,7 +116,8 @@ def test_the_page_of_aggregates_is_rendered_from_the_catalogue() -> None:
 def test_counts_in_the_readme_are_those_of_the_catalogue() -> None:
     page = (ROOT / "README.md").read_text()
     assert f"one of {len(registry)} kinds of initial condition" in page
-    assert (len(aggregates), "of nine aggregates of the ensemble" in page) == (9, True)
+    assert (len(aggregates), "[nine aggregates of the ensemble]" in page) == (9, True)
+    assert (len(features), "153 features" in page) == (153, True)
 
 
 def test_the_version_is_written_once() -> None:

@@ -24,8 +24,10 @@ EXAMPLES = """examples:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    from spinlock.cli.common_options import add_dataset
+
     add = command.add_argument
-    add("--dataset", required=True, metavar="FILE", help="the dataset file")
+    add_dataset(command)
     add("--to", required=True, metavar="LAYOUT", help="parquet, webdataset, well or zarr")
     add("--output", required=True, metavar="DIR", help="the directory to make")
     add("--split-by", metavar="GROUP", help="operator, ic_type, architecture or cell")

@@ -21,8 +21,10 @@ EXAMPLES = """examples:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    from spinlock.cli.common_options import add_dataset
+
     add = command.add_argument
-    add("--dataset", required=True, metavar="FILE", help="the dataset file")
+    add_dataset(command)
     add("--output", metavar="FILE", help="write a copy with features there, and leave the dataset alone")
     add("--config", metavar="FILE", help="take the features section of this configuration")
     add(

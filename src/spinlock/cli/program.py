@@ -49,6 +49,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Refuse unknown options first: argparse would name a missing option before a misspelt one."""
         given = sys.argv[1:] if args is None else args
+        self._paths = [word for word in given if "." in word and not word.startswith("-")]
         if self._subparsers is None:
             unknown = [word.partition("=")[0] for word in given if word.startswith("--")]
             unknown = [word for word in dict.fromkeys(unknown) if word not in self._option_string_actions]
@@ -64,6 +65,8 @@ class Parser(argparse.ArgumentParser):
         if wrong is not None:
             known = [word.strip("' ") for word in wrong[3].split(",")]
             message = _unknown(wrong[1].lower(), wrong[2], known)
+        elif self._paths and message.endswith("are required: --dataset"):
+            message += f"; write --dataset {self._paths[0]}"
         elif message.startswith("unrecognized arguments: "):
             message = f"unexpected {message.partition(': ')[2]}"
         self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")

@@ -49,7 +49,9 @@ def features_line(features: Mapping[str, Any] | None, samples: int) -> str:
     """Return the features of a dataset in one line."""
     if features is None:
         return "none"
-    of = "" if features["samples"] == samples else f" of {features['samples']} samples"
+    from spinlock.counting import counted
+
+    of = "" if features["samples"] == samples else f" of {counted(features['samples'], 'sample')}"
     chosen = ", ".join(features["categories"])
     return f"{features['num_features']} (version {features['version']}){of}: {chosen}"
 
@@ -93,13 +95,15 @@ def render_clip(summary: Mapping[str, Any]) -> str:
 
 def render_summary(summary: Mapping[str, Any]) -> str:
     """Return the summary of a finished run."""
+    from spinlock.counting import counted
     from spinlock.storage import readable_size
 
     stages = ", ".join(f"{stage} {duration(s)}" for stage, s in summary["core_seconds"].items())
     rows = [("samples", str(summary["samples"])), ("size", readable_size(summary["bytes"]))]
     if summary["seconds"] is not None:
         made, rate = summary["made"], summary["made"] / summary["seconds"]
-        what = f"{rate:.3g} samples/s" if made == summary["samples"] else f"for the last {made} samples"
+        whole = made == summary["samples"]
+        what = f"{rate:.3g} samples/s" if whole else f"for the last {counted(made, 'sample')}"
         rows.append(("time", f"{duration(summary['seconds'])} ({what})"))
     rows += [
         ("core time", f"{stages} (all runs and workers)"),
@@ -148,22 +152,23 @@ def render_profile(profile: Mapping[str, Any] | None) -> str:
 
 def render_plan(plan: Mapping[str, Any]) -> str:
     """Return the plan of a dry run."""
+    from spinlock.counting import counted
     from spinlock.storage import readable_size
 
     types = plan["initial_conditions"]
-    unit = "tasks" if plan["executor"] == "slurm" else "workers"
+    unit = "task" if plan["executor"] == "slurm" else "worker"
     most = "up to " if plan["executor"] == "ray" else ""
-    where = f"{plan['executor']}, {most}{plan['workers']} {unit}, {plan['device']}"
+    where = f"{plan['executor']}, {most}{counted(plan['workers'], unit)}, {plan['device']}"
     most = plan["fit_into_memory"]
     fit = "" if most is None else f" ({most} would fit into memory)"
     rows = [
         ("output", plan["output"] + (" (complete already)" if plan["complete"] else "")),
-        ("samples", f"{plan['samples']} in {plan['shards']} shards of {plan['rows_per_shard']}"),
+        ("samples", f"{plan['samples']} in {counted(plan['shards'], 'shard')} of {plan['rows_per_shard']}"),
         *([("asked for", f"{plan['rows']} of them")] if plan["rows"] < plan["samples"] else []),
         ("parameters", f"{len(plan['parameters'])}: {', '.join(plan['parameters'])}"),
         ("grids", ", ".join(map(str, plan["grids"]))),
         ("initial conditions", ", ".join(f"{name} {100 * w:.3g} %" for name, w in types.items())),
-        ("architectures", f"{plan['architectures']} distinct in the first {plan['surveyed']} draws"),
+        ("architectures", f"{plan['architectures']} among the first {counted(plan['surveyed'], 'draw')}"),
         ("operators built", f"{plan['operators_built']}, at the extremes of the space"),
         ("operations", f"{plan['flops']:.3g} FLOP"),
         ("data", f"{readable_size(plan['data_bytes'])} uncompressed"),
@@ -181,19 +186,21 @@ def render_info(content: Mapping[str, Any], *, verbose: bool) -> str:
     """Return what a dataset holds."""
     from spinlock.cli.accounting import render_accounting
     from spinlock.cli.printable import one_line
+    from spinlock.counting import counted
     from spinlock.storage import readable_size
 
     attributes, provenance = content["attributes"], content["provenance"]
     environment = "; ".join(" ".join(str(v) for v in one.values()) for one in provenance["environments"])
     head = [
         ("size", readable_size(content["bytes"])),
-        ("samples", f"{content['samples']} × {content['realizations']} realizations"),
+        ("samples", f"{content['samples']} × {counted(content['realizations'], 'realization')}"),
         ("channels", str(content["channels"])),
         ("created", f"{attributes['creation_date']} by spinlock {attributes['spinlock_version']}"),
         ("computed on", environment),
         ("features", features_line(content["features"], content["samples"])),
         ("sampling", sampling_line(content["sampling_metrics"])),
         ("plan", attributes["plan_digest"][:16]),
+        *([("plot", content["plot"])] if "plot" in content else []),
     ]
     rollouts = content["rollouts"]
     median = rollouts["median_lyapunov"]
@@ -244,7 +251,8 @@ def render_validation(report: Mapping[str, Any]) -> str:
     from spinlock.cli.printable import printable
 
     verdict = "valid" if report["valid"] else "INVALID"
-    head = f"{report['path']}: {verdict} (checked: {', '.join(report['checked'])})"
+    said = f"{verdict} (checked: {', '.join(report['checked'])})" if report["checked"] else "not checked"
+    head = f"{report['path']}: {said}"
     notes = [f"  note: {note}" for note in report["notes"]]
     failures = (f"  {failure}" for failure in report["failures"])
     return "\n".join(printable(line).replace("\n", "\n    ") for line in (head, *notes, *failures))

@@ -19,7 +19,9 @@ EXAMPLES = """examples:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    command.add_argument("--dataset", required=True, metavar="FILE", help="the dataset file")
+    from spinlock.cli.common_options import add_dataset
+
+    add_dataset(command)
     command.add_argument(
         "--check-samples", action="store_true", help="fields are finite exactly where finite_steps says so"
     )

@@ -24,8 +24,10 @@ AGGREGATES = ("mean", "envelope", "entropy")
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    from spinlock.cli.common_options import add_dataset
+
     add = command.add_argument
-    add("--dataset", required=True, metavar="FILE", help="the dataset file")
+    add_dataset(command)
     add("--output", required=True, metavar="PATH", help="the video to write, or a folder")
     add(
         "--format",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from spinlock.config.allowed import LONGEST_SHOWN, Slot, keys_at, shown, slot_at
 from spinlock.config.yaml_source import Fault, Location, Source
+from spinlock.counting import counted
 from spinlock.errors import ConfigError
 from spinlock.registry import near_miss
 
@@ -19,7 +20,7 @@ def config_error(source: Source, faults: Iterable[Fault], origins: Mapping[Locat
     """Return the error that tells every fault, in the order of the file."""
     told = dict.fromkeys(faults)
     ordered = sorted(told, key=lambda fault: source.line(fault.location) or 0)
-    lines = [f"{source.name}: {len(ordered)} error{'s' if len(ordered) > 1 else ''} in the configuration"]
+    lines = [f"{source.name}: {counted(len(ordered), 'error')} in the configuration"]
     for fault in ordered[:MOST_TOLD]:
         key = ".".join(_cut(str(part)) for part in fault.location)
         place = _place(source, fault.location, origins)

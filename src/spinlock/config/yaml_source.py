@@ -87,7 +87,7 @@ def read_source(path: str | Path) -> Source:
     except UnicodeDecodeError as error:
         wide = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
         reason = "it looks like UTF-16: save it as UTF-8" if wide else f"{error.reason} at byte {error.start}"
-        raise ConfigError(f"{file}: not a text file ({reason})") from None
+        raise ConfigError(f"{file}: not a text file ({reason}); give a configuration in YAML") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except ValueError:
@@ -103,11 +103,11 @@ def read_source(path: str | Path) -> Source:
 
 def _content(file: Path) -> bytes:
     """Return the bytes of a regular file; anything else could block, or never end."""
+    if file.is_dir():
+        raise ConfigError(f"{file}: a directory; give the path of a YAML file{_neighbours(file / '_')}")
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
         mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise ConfigError(f"{file}: a directory; give the path of a YAML file{_neighbours(file / '_')}")
         if not stat.S_ISREG(mode):
             kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
             raise ConfigError(
@@ -120,12 +120,14 @@ def _content(file: Path) -> bytes:
 
 
 def _neighbours(file: Path) -> str:
-    folder = file.parent if file.parent.is_dir() else Path("configs/experiments")
-    found = {path.name: path for path in sorted(folder.glob("*.yaml"))}
+    folders = file.parent, Path("configs/experiments")
+    found = next(filter(None, ({path.name: path for path in sorted(f.glob("*.yaml"))} for f in folders)), {})
     near = near_miss(file.name, found) or near_miss(f"{file.name}.yaml", found)
     if near:
         return f" (did you mean {str(found[near])!r}?)"
-    return f" (there are: {', '.join(str(path) for path in list(found.values())[:4])})" if found else ""
+    if found:
+        return f" (there are: {', '.join(str(path) for path in list(found.values())[:4])})"
+    return "; give the path of a YAML configuration"
 
 
 def _kind(values: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spinlock.counting import counted
 from spinlock.dataset.card_limits import limits
 from spinlock.dataset.citation import bibtex
 from spinlock.dataset.describe import described
@@ -139,7 +140,7 @@ def _header(content: Content, name: str) -> str:
 def _introduction(content: Content) -> str:
     simulation = content["config"]["simulation"]
     counts = (content["realizations"], "realization"), (simulation["num_timesteps"], "step")
-    realizations, steps = (f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
+    realizations, steps = (counted(*one) for one in counts)
     noise = "" if set(content["distributions"]["noise_regimes"]) == {"none"} else ", with noise,"
     return (
         f"{content['samples']:,} stochastic neural dynamical systems. Each row is a random convolutional "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from spinlock.counting import counted
 from spinlock.dataset.sample import Sample
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Drawn(ABC):
     def _row(self, index: int) -> int:
         row = index + len(self) if index < 0 else index
         if not 0 <= row < len(self):
-            raise IndexError(f"row {index} is out of range: {self._name} holds {len(self)} rows")
+            raise IndexError(f"row {index} is out of range: {self._name} holds {counted(len(self), 'row')}")
         return row
 
     @property

@@ -52,7 +52,8 @@ def export(
     output
         The directory; it must not exist. A Zarr store may be a URL.
     splits
-        Rows of each split, as `spinlock.dataset.splits.split` gives them; ``train`` is all if not given.
+        Rows of each split [rows], as `spinlock.dataset.splits.split` gives them; ``train`` is all if not
+        given.
 
     Raises
     ------

@@ -221,7 +221,8 @@ class FeatureExtractionPipeline:
     def _require_space(self, dataset: Dataset, layout: FeatureLayout) -> None:
         features = len(dataset) * layout.row_bytes(dataset.layout.realizations)
         copied = 0 if isinstance(self.output, Url) else dataset.stored_bytes + features
-        require_space(FeatureWork(self.output).path, int(SLACK * (copied + features)))
+        instead = "or write the copy with features to another disk (--output)"
+        require_space(FeatureWork(self.output).path, int(SLACK * (copied + features)), instead)
 
     def _join(self, rows: FeatureRows, parts: FeatureParts, sealed: Callable[[str], None]) -> None:
         """Write the dataset with its features, and put it in its place in one step."""

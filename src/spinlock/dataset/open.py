@@ -13,12 +13,13 @@ from spinlock import __version__
 from spinlock.dataset.drawn import Drawn
 from spinlock.dataset.sample import Sample, plain
 from spinlock.dataset.statements import check_statements
-from spinlock.errors import StorageError, UsageError
+from spinlock.errors import StorageError, needing
 from spinlock.storage import Layout, StoredDataset, open_stored, with_features
 from spinlock.storage.closing import Closing
 from spinlock.storage.forms import require_writable_form
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     import xarray
     from matplotlib.figure import Figure
@@ -146,14 +147,14 @@ class Dataset(Closing, Drawn):
         return copy_to_zarr(self._file, path)
 
     def array(self, path: str, index: int, part: tuple[slice, ...] = ()) -> np.ndarray:
-        """Return one row of fields by the array's path in the file, float32 on the native grid.
+        """Return one row of fields by the array's path in the file, float32 [..., C, g, g].
 
         ``part`` holds slices of the first axes (realizations, frames); only what they need is read.
         """
         return self._file.row(path, self._row(index), part=part)
 
     def padded(self, path: str, index: int) -> np.ndarray:
-        """Return one row of fields by the array's path, on the largest grid, padded with NaN."""
+        """Return one row of fields by the array's path, [..., C, G, G], padded with NaN."""
         return self._file.row(path, self._row(index), size=self.layout.side)
 
     def to_xarray(self) -> "xarray.Dataset":
@@ -164,19 +165,44 @@ class Dataset(Closing, Drawn):
         UsageError
             Where xarray is not installed.
         """
-        try:
+        with needing("xarray", "the view"):
             from spinlock.dataset.xarray_view import to_xarray
-        except ModuleNotFoundError as error:
-            if error.name != "xarray":
-                raise
-            raise UsageError(
-                'the view needs the package xarray: run pip install "spinlock[xarray]"'
-            ) from None
         return to_xarray(self)
+
+    def to_pandas(self, features: bool = True) -> "pd.DataFrame":
+        """Return one table of all samples; its index ``sample`` is the row, which is the draw.
+
+        Columns: every sampled parameter, decoded, by its name; the tables of ``/metadata`` (those with a
+        value for each realization m as ``finite_steps_m``); every aggregated feature. Names are categories,
+        numbers stay numbers. ``attrs["groups"]`` lists the columns of ``parameters``, ``metadata`` and
+        ``features``, ``attrs["units"]`` has the units of those that have one.
+
+        NaN: ``lyapunov`` of samples that diverged or made fewer than 16 steps, features that are not defined
+        for a sample, and all features of samples that an extraction left out.
+
+        Parameters
+        ----------
+        features
+            Whether features, if the dataset has any, become columns.
+
+        Raises
+        ------
+        UsageError
+            Where pandas is not installed.
+        StorageError
+            Where a table is damaged.
+        """
+        with needing("pandas", "the table"):
+            from spinlock.dataset.pandas_view import dataset_table
+        return dataset_table(self, features=features)
 
     def table(self, path: str) -> np.ndarray:
         """Return a table by its path in the file, N rows; text as str."""
         return self._file.table(path)
+
+    def document(self, path: str) -> str:
+        """Return a text that stands in an array of its own, by its path in the file."""
+        return self._file.document(path)
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -293,6 +319,19 @@ class Dataset(Closing, Drawn):
         from spinlock.dataset.plot import plot_row
 
         return plot_row(self, self._row(index), aggregates, shown)
+
+    def plot_metadata(self) -> "Figure":
+        """Return a matplotlib figure of the whole dataset: what was sampled, and what became of it.
+
+        It shows the dynamics by initial condition and by update policy, the share of realizations that are
+        finite at each step, the Lyapunov exponents, two parameters against each other (gain and noise scale
+        where there are both), the features by their first two principal components, and the marginal
+        distribution of each parameter. Of more than 4,000 samples, 4,000 chosen by keys are points; bars
+        count all. Colours and markers are the dynamics labels. ``.savefig(path)`` writes it.
+        """
+        from spinlock.dataset.metadata_plot import plot_metadata
+
+        return plot_metadata(self._file)
 
     def animate(self, index: "int | Sequence[int]", *, fps: int = 20, **options: Any) -> "Animation":
         """Return a video of a row, or of several, which a notebook shows; ``.save(path)`` writes it.

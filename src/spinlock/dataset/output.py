@@ -2,15 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spinlock.errors import StorageError, UsageError
-from spinlock.execution.estimate import estimate
-from spinlock.execution.plan import Plan
-from spinlock.execution.run_directory import run_directory_path
 from spinlock.storage import Url, form_to_make, is_taken, location, open_stored, read_receipts, require_space
 from spinlock.storage.companions import SUFFIXES
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.locations import Form
+
+if TYPE_CHECKING:
+    from spinlock.execution.plan import Plan
 
 SLACK = 1.02
 """Stored data that does not compress is a little larger than the data."""
@@ -43,7 +44,7 @@ def resolved_output(path: str) -> Path:
     return output
 
 
-def check_output(output: Path, plan: Plan, *, force: bool, fresh: bool) -> bool:
+def check_output(output: Path, plan: "Plan", *, force: bool, fresh: bool) -> bool:
     """Return whether the complete dataset of this plan stands at the path already.
 
     Raises
@@ -151,12 +152,15 @@ def needed_bytes(data_bytes: float, committed: int = 0, form: Form = "hdf5") -> 
     return max(0, int((1 if form == "spin" else 2) * SLACK * data_bytes) - committed)
 
 
-def require_disk(plan: Plan, output: Path, added: FeatureLayout | None = None, share: float = 1.0) -> None:
+def require_disk(plan: "Plan", output: Path, added: FeatureLayout | None = None, share: float = 1.0) -> None:
     """Raise `StorageError` where the disk is too small for the shards to come and what is made of them.
 
     With features that were added, their parts and a file without them stand there as well. A share of all
     rows is not joined to a dataset.
     """
+    from spinlock.execution.estimate import estimate
+    from spinlock.execution.run_directory import run_directory_path
+
     place = run_directory_path(output) if isinstance(output, Url) else output
     if share < 1:
         require_space(place, int(SLACK * share * estimate(plan).data_bytes))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from spinlock.counting import counted
 from spinlock.dataset.summary import Summary
 from spinlock.errors import UsageError
 from spinlock.execution.plan import Plan
@@ -44,12 +45,12 @@ class Part:
         begin = low // rows * rows
         if -(-low // rows) * rows >= high:
             raise UsageError(
-                f"--range {low}:{high} makes nothing: a shard of this dataset has {rows} rows, and belongs "
-                f"to the range that its first row is in; the nearest range is {begin}:{begin + rows}"
+                f"--range {low}:{high} makes nothing: a shard of this dataset has {counted(rows, 'row')}, "
+                f"and is in the range that its first row is in; the nearest range is {begin}:{begin + rows}"
             )
-        if self.limit is not None and self.limit < plan.rows_per_shard:
+        if self.limit is not None and self.limit < rows:
             raise UsageError(
-                f"--limit {self.limit} is too small: a shard of this dataset has {plan.rows_per_shard} rows, "
+                f"--limit {self.limit} is too small: a shard of this dataset has {counted(rows, 'row')}, "
                 "and is made whole or not at all"
             )
 
@@ -117,8 +118,8 @@ def row_ranges(plan: Plan, shards: Sequence[int]) -> list[tuple[int, int]]:
 
 def ranges_in_words(ranges: Sequence[tuple[int, int]]) -> str:
     """Return ranges as a message names them: the first few, as `--range` takes them."""
-    named = ", ".join(f"{low}:{high}" for low, high in ranges[:MOST_NAMED])
-    return named if len(ranges) <= MOST_NAMED else f"{named} and {len(ranges) - MOST_NAMED} more ranges"
+    named, more = ", ".join(f"{low}:{high}" for low, high in ranges[:MOST_NAMED]), len(ranges) - MOST_NAMED
+    return f"{named} and {counted(more, 'more range')}" if more > 0 else named
 
 
 def rows_of(plan: Plan, shards: Collection[int]) -> int:

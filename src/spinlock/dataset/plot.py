@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spinlock.errors import UsageError
-from spinlock.visualization.figure import EnsembleFigure, ensemble_figure
+from spinlock.visualization.figure import ensemble_figure
+from spinlock.visualization.notebook_figure import NotebookFigure
 
 if TYPE_CHECKING:
     from spinlock.dataset.open import Dataset
 
 
-def plot_row(dataset: "Dataset", row: int, aggregates: Sequence[str] | None, shown: int) -> EnsembleFigure:
+def plot_row(dataset: "Dataset", row: int, aggregates: Sequence[str] | None, shown: int) -> NotebookFigure:
     """Return the figure of a row; arguments as in `Dataset.plot`."""
     if shown < 0:
         raise UsageError(f"shown = {shown} is not allowed: it must be at least 0")

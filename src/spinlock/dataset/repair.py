@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spinlock.config.digest import plan_digest
 from spinlock.config.load import config_from_stored
+from spinlock.counting import counted
 from spinlock.dataset.added_features import (
     AddedFeatures,
     added_features,
@@ -130,7 +131,7 @@ class Repair:
             lo, hi = self.plan.shard_range(shard)
             logger.info("samples %d to %d are made again: %s", lo, hi - 1, self._reason(lo, hi))
         if len(missing) > MOST_LINES:
-            logger.info("and those of %d more shards", len(missing) - MOST_LINES)
+            logger.info("and those of %s", counted(len(missing) - MOST_LINES, "more shard"))
         logger.info("%d of %d shards are kept as they are", len(kept), self.plan.num_shards)
 
     def _reason(self, lo: int, hi: int) -> str:

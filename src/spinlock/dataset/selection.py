@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from spinlock.counting import counted
 from spinlock.dataset.open import Dataset
 from spinlock.errors import UsageError
 from spinlock.keys import Key, Purpose
@@ -64,7 +65,7 @@ def checked_rows(dataset: Dataset, indices: Sequence[int]) -> list[int]:
     if wrong:
         said = ", ".join(map(str, wrong))
         raise UsageError(
-            f"--operator-indices {said}: {dataset.path} holds {count} operators, 0 to {count - 1}"
+            f"--operator-indices {said}: {dataset.path} holds {counted(count, 'operator')}, 0 to {count - 1}"
         )
     rows = [index % count for index in indices]
     twice = sorted({row for row in rows if rows.count(row) > 1})

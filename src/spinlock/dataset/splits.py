@@ -53,7 +53,7 @@ def split(
     Returns
     -------
     dict
-        Name → rows, int64, ascending; every row is in exactly one split.
+        Name → its rows, int64 [rows], ascending; every row is in exactly one split.
 
     Raises
     ------

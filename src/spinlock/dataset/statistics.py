@@ -44,6 +44,13 @@ class Moments:
 
     Blocks are merged by the formula of Chan, Golub & LeVeque (1979): with δ the difference of the means,
     mean = mean_a + δ·n_b/n, and M2 = M2_a + M2_b + δ²·n_a·n_b/n.
+
+    Attributes
+    ----------
+    channels
+        C.
+    count, mean, squares, minimum, maximum
+        Of the finite values of each channel [C]: how many, their mean, M2, and their range.
     """
 
     channels: int

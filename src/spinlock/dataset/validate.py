@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from spinlock.counting import counted
 from spinlock.dataset.feature_checks import feature_faults
 from spinlock.dataset.finite import finite_frames
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
 from spinlock.dataset.statements import understood
-from spinlock.errors import SpinlockError
+from spinlock.errors import SpinlockError, UnavailableError
 from spinlock.storage import is_taken, location, verify
 from spinlock.storage.opening import ways_to_mend
 
@@ -50,11 +51,14 @@ def validate(path: str | Path, checks: Sequence[str] = CHECKS, *, replay: int = 
     """Return a report on a dataset: all checksums, the checks named, and ``replay`` rows made again.
 
     Damage is reported, not raised. On a damaged file the other checks would only repeat it and are left out.
+    Of what cannot be read at all (nothing stands there, it is in use) nothing is checked.
     """
     report = Report(str(path))
     report.checked.append("checksums")
     try:
         dataset = Dataset(path)
+    except UnavailableError as error:
+        return Report(str(path), failures=[str(error)])
     except SpinlockError as error:
         report.failures += [str(damage) for damage in verify(path)]
         if not report.failures:
@@ -85,7 +89,7 @@ def _check(report: Report, dataset: Dataset, checks: Sequence[str], replay: int)
         from spinlock.dataset.replay import replay_rows
 
         count = min(replay, len(dataset))
-        report.checked.append(f"replay of {count} row{'s' if count > 1 else ''}")
+        report.checked.append(f"replay of {counted(count, 'row')}")
         _run(report, "replay", lambda ds: replay_rows(ds, count, report.notes.append), dataset)
 
 
@@ -98,7 +102,9 @@ def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], d
         failures.append(str(error))
     report.failures += [f"{name}: {failure}" for failure in failures[:MOST_FAILURES]]
     if len(failures) > MOST_FAILURES:
-        report.failures.append(f"{name}: {len(failures) - MOST_FAILURES} more failures of this check")
+        report.failures.append(
+            f"{name}: {counted(len(failures) - MOST_FAILURES, 'more failure')} of this check"
+        )
 
 
 def sample_faults(dataset: Dataset) -> Iterator[str]:

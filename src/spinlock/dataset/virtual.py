@@ -1,16 +1,18 @@
 """A dataset that is never stored: each row is made when it is asked for, with the bits it has in a file."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spinlock.config import config_from_stored, load_config
 from spinlock.config.model import Config
 from spinlock.dataset.drawn import Drawn
 from spinlock.dataset.sample import Sample
-from spinlock.errors import UsageError
+from spinlock.errors import UsageError, needing
 from spinlock.execution.devices import prepare_process, resolve_device
 from spinlock.execution.plan import Plan, make_plan
 from spinlock.execution.simulate import build_operator, stored_row
@@ -18,6 +20,7 @@ from spinlock.execution.stacks import sample_of
 from spinlock.keys import MAX_INDEX
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
 
@@ -112,6 +115,30 @@ class VirtualDataset(Drawn):
                 if path.startswith("metadata/")
             },
         )
+
+    def to_pandas(self, rows: Iterable[int] | None = None) -> "pd.DataFrame":
+        """Return one table of what is known of rows before any rollout; its index ``sample`` is the row.
+
+        Columns: every sampled parameter, decoded, by its name, and ``ic_labels``, ``ic_types``,
+        ``grid_sizes`` and ``rollout_policies``, as `spinlock.dataset.Dataset.to_pandas` gives them for the
+        file of the configuration; ``attrs`` as there.
+
+        Parameters
+        ----------
+        rows
+            Which rows, in any order, negative ones counted from the end; all N if not given.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        UsageError
+            Where pandas is not installed.
+        """
+        with needing("pandas", "the table"):
+            from spinlock.dataset.pandas_view import virtual_table
+        chosen = np.arange(len(self)) if rows is None else np.fromiter(map(self._row, rows), np.int64)
+        return virtual_table(self, chosen)
 
     def operator(self, index: int, device: str = "cpu") -> "nn.Module":
         """Return the operator of a row; ``operator(x)`` maps [B, C, g, g] to the same."""

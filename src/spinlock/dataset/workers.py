@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from spinlock.config.model import Config
+from spinlock.counting import counted
 from spinlock.dataset.progress import Progress
 from spinlock.execution.devices import computed_elsewhere
 
@@ -35,13 +36,12 @@ class WorkerCount:
         self._progress, self._kind = progress, kind
         self._where = where_computed(config, devices)
         self.most = 0 if computed_elsewhere(config) else allowed
-        self._say(str(allowed) if self.most else f"up to {allowed}", allowed)
+        self._say(f"{'' if self.most else 'up to '}{counted(allowed, 'worker')}")
 
     def found(self, count: int) -> None:
         """Tell that there are so many by now."""
         self.most = max(self.most, count)
-        self._say(str(count), count)
+        self._say(counted(count, "worker"))
 
-    def _say(self, words: str, count: int) -> None:
-        several = "" if count == 1 else "s"
-        self._progress.stage(f"simulating ({self._kind}, {words} worker{several}, {self._where})")
+    def _say(self, workers: str) -> None:
+        self._progress.stage(f"simulating ({self._kind}, {workers}, {self._where})")

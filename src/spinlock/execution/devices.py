@@ -10,6 +10,12 @@ from spinlock.errors import UsageError
 from spinlock.numerics.allocation import keep_freed_memory
 from spinlock.numerics.devices import parse_device
 
+NO_GPU = (
+    "If it has one, its driver or a torch built for it is missing: look at `nvidia-smi` and "
+    '`python -c "import torch; print(torch.version.cuda)"`'
+)
+"""What to do where a GPU that was asked for is not found."""
+
 
 def available(name: str) -> bool:
     """Return whether a device can be used on this machine."""
@@ -34,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
     if available(name):
         return torch.device("cuda:0" if name == "cuda" else name)
     warnings.warn(
-        f"device {name!r}: this machine has no such GPU; the CPU is used", UserWarning, stacklevel=2
+        f"device {name!r}: this machine has no such GPU; the CPU is used. {NO_GPU}", UserWarning, stacklevel=2
     )
     return torch.device("cpu")
 
@@ -67,7 +73,8 @@ def resolve_devices(config: Config) -> list[torch.device]:
         if missing:
             rest = ", ".join(dict.fromkeys(map(str, devices))) or "the CPU"
             names = ", ".join(dict.fromkeys(missing))
-            warnings.warn(f"no such GPU here: {names}; the run uses {rest}", UserWarning, stacklevel=2)
+            said = f"no such GPU here: {names}; the run uses {rest}. {NO_GPU}"
+            warnings.warn(said, UserWarning, stacklevel=2)
         devices = devices or [torch.device("cpu")]
     for device in devices:
         refuse_unsuited(simulation.precision, device)

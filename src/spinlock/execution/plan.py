@@ -118,7 +118,7 @@ class Plan:
 
     @cached_property
     def grids(self) -> tuple[int, ...]:
-        """The grid sizes the space can ask for, ascending."""
+        """The grid sizes the space can ask for, ascending; `UsageError` where one is too large."""
         parameter = next((p for p in self.space.parameters if p.name == "grid_size"), None)
         if parameter is None:
             return (self._known["grid_size"].default,)
@@ -234,6 +234,31 @@ class Plan:
         """Yield the draws of samples [low, high)."""
         for start in range(low, high, 4096):
             yield from self._draw_block(np.arange(start, min(start + 4096, high)))
+
+    def columns(self, indices: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return what the draws of given samples [B] decide, in columns of B values.
+
+        The first dict holds the decoded parameters of the space, the second the tables of ``/metadata`` that
+        the draws alone decide; both have the names and types that a dataset stores.
+        """
+        coordinates = self._coordinates(indices)
+        types = {"integer": np.int64, "real": np.float64, "boolean": np.bool_}
+        drawn = {
+            name: np.array(column, types.get(self._known[name].kind))
+            for name, column in self.space.decode(coordinates[:, :-1]).items()
+        }
+        labels = self.mixture.pick(coordinates[:, -1])
+        components = self.mixture.components
+
+        def fact(parameter: str) -> np.ndarray:
+            return drawn.get(parameter, np.full(len(indices), self._known[parameter].default))
+
+        return drawn, {
+            "ic_labels": np.array([component.label for component in components])[labels],
+            "ic_types": np.array([component.type for component in components])[labels],
+            "grid_sizes": fact("grid_size").astype(np.int32),
+            "rollout_policies": fact("update_policy"),
+        }
 
     def draw(self, index: int) -> Draw:
         """Return the draw of one sample."""

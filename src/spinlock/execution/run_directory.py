@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from spinlock.counting import counted
 from spinlock.errors import SpinlockError, StorageError, UsageError
 from spinlock.execution.executors.slurm_end import end_arrays
 from spinlock.execution.executors.slurm_files import LOG_FOLDER, SLURM_FOLDER, is_shared
@@ -163,7 +164,7 @@ class RunDirectory:
         missing = [shard for shard in range(self.plan.num_shards) if shard not in valid]
         if missing:
             raise StorageError(
-                f"{self.path}: {len(missing)} shards are missing, the first is {missing[0]}; "
+                f"{self.path} lacks {counted(len(missing), 'shard')}, the first is {missing[0]}; "
                 "run the same command again, which makes them"
             )
         return [valid[shard] for shard in range(self.plan.num_shards)]

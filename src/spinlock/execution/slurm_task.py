@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinlock.counting import counted
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.executors.slurm_files import ArrayRecord, read_record
 from spinlock.execution.executors.slurm_journal import Journal
@@ -137,7 +138,8 @@ def _work(record: ArrayRecord, task: int, journal: Journal) -> None:
     missing = [shard for shard in record.shards_of(task) if not receipt_path(directory, shard).exists()]
     kind, job = _job(record, len(missing))
     journal.say(ready=job.workers)
-    logger.info("%d shards, %s, %d workers, %s", len(missing), kind, job.workers, job.devices)
+    shards, workers = counted(len(missing), "shard"), counted(job.workers, "worker")
+    logger.info("%s, %s, %s, %s", shards, kind, workers, job.devices)
     with closing(execute(kind, job, missing, journal.row)) as outcomes:
         for outcome in outcomes:
             if isinstance(outcome, Quarantined):

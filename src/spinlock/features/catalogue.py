@@ -27,6 +27,7 @@ Transform = Literal["none", "ln", "log10", "asinh"]
 Value = TypeVar("Value", int, str)
 
 registry: "Registry[Feature]" = Registry("feature", "spinlock.features")
+"""Every feature, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float64, Int32
 from torch import Tensor
 
+from spinlock.counting import counted
 from spinlock.errors import UsageError
 from spinlock.features.catalogue import Feature, registry
 from spinlock.features.channel_view import ChannelView
@@ -99,7 +100,7 @@ def extract(
 def _require_one_each(count: int, **given: Sequence[Any] | None) -> None:
     for what, things in given.items():
         if things is not None and len(things) != count:
-            raise UsageError(f"{len(things)} {what} are given for {count} samples")
+            raise UsageError(f"{len(things)} {what} given for {counted(count, 'sample')}")
 
 
 def _checked_frames(trajectories: Tensor | np.ndarray) -> Tensor:

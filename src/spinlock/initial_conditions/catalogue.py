@@ -50,6 +50,7 @@ NORMALIZATION = {
 """Options of every type beside its own; a factor and offset that are given replace the measured ones."""
 
 registry: "Registry[InitialCondition]" = Registry("initial condition", "spinlock.initial_conditions")
+"""Every type of initial condition, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,17 @@ class WeightKeys:
 
 @dataclass(frozen=True)
 class OperatorFamily(Entry):
-    """A family: its function builds the operator from channels, keys and options."""
+    """A family: its function builds the operator from channels, keys and options.
+
+    Attributes
+    ----------
+    sites
+        Names of the places of its weights, which are drawn from keys by them.
+    flops
+        Options, channels and grid → operations of one application to one state.
+    hidden_width
+        Options → the largest number of channels between its layers.
+    """
 
     sites: tuple[str, ...] = ()
     flops: Callable[..., int] = lambda **_: 0
@@ -62,6 +72,7 @@ class OperatorFamily(Entry):
 
 
 families: Registry[OperatorFamily] = Registry("operator family", "spinlock.operators")
+"""Every operator family, by name."""
 
 
 def operator_family(

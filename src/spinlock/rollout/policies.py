@@ -10,6 +10,7 @@ from torch import Tensor
 from spinlock.registry import Entry, Option, Real, Registry, When, options_of, summary_of
 
 policies: Registry[Entry] = Registry("update policy", "spinlock.rollout")
+"""Every update policy, by name."""
 
 
 def update_policy(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -57,7 +58,7 @@ def policy_options() -> dict[str, Option]:
 
 @dataclass(frozen=True)
 class UpdatePolicy:
-    """An update policy with its constants; call it with (x, y)."""
+    """An update policy, by name and with its constants; call it with (x, y), states [1, C, H, W]."""
 
     name: str
     constants: Mapping[str, float]

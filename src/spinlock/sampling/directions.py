@@ -11,6 +11,7 @@ BITS = 32
 """Binary digits of a coordinate and of an index."""
 
 MAX_DIMENSIONS = 128
+"""Dimensions of the Sobol sequence: a space has at most one parameter fewer."""
 
 
 def _directions_of(degree: int, coefficients: int, initial: list[int]) -> list[int]:

@@ -29,7 +29,9 @@ class SamplingQuality:
     """The quality of N points in P dimensions; a metric that does not exist at this N and P is None."""
 
     num_points: int
+    """N."""
     num_parameters: int
+    """P."""
     discrepancy: float | None
     """Squared centred L2 discrepancy of the first 4,096 points."""
     discrepancy_ratio: float | None
@@ -41,6 +43,7 @@ class SamplingQuality:
     correlated_pair: tuple[str, str] | None
     """The two parameters of the largest ``|r|``."""
     num_strata: int
+    """Equal parts that each axis is cut into for the counts."""
     max_imbalance: float | None
     """Largest chi-square of the counts of a parameter in equal strata."""
     imbalance_ratio: float | None
@@ -55,7 +58,7 @@ class SamplingQuality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the metrics say: the outcome, and a line with value and limit for each metric beyond its limit."""
+    """What the metrics say: the outcome, and in ``failures`` value and limit of each metric beyond it."""
 
     outcome: Literal["pass", "fail", "too few points"]
     failures: tuple[str, ...] = ()

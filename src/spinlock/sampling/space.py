@@ -20,7 +20,7 @@ MAX_INTEGER = 2**53
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter and its values, which a uniform number u in [0, 1) selects.
+    """One parameter, its name and its values, which a uniform number u in [0, 1) selects.
 
     ==========  ===================================================================================
     kind        value

@@ -24,7 +24,7 @@ from spinlock.storage.walk import decode_attribute, group
 
 @dataclass(frozen=True)
 class FinalFile:
-    """A complete dataset file: where it stands, its size, and the digest it is sealed with."""
+    """A complete dataset: its path, its size in bytes, and the digest it is sealed with."""
 
     path: Path
     size: int

@@ -32,7 +32,7 @@ class DirectoryLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> Self:
-        """Take the lock, or raise at once where another process holds it."""
+        """Take the lock, or raise `StorageError` at once where another process holds it."""
         for _ in range(ATTEMPTS):
             descriptor = self._opened()
             try:

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spinlock.errors import StorageError
+from spinlock.errors import ForeignError, StorageError, UnavailableError
+from spinlock.registry import near_miss
 from spinlock.storage.chunks import chunks_in_row
 from spinlock.storage.digest import digest_faults
 from spinlock.storage.heaps import heaps_are_sound
@@ -18,7 +19,16 @@ from spinlock.storage.locations import form_at
 from spinlock.storage.object_facts import array_chunks, check_allocated
 from spinlock.storage.schema import CHECKSUMS, ArraySpec, Layout, dimension_sizes, field_arrays
 from spinlock.storage.tree import HEAPS, array_dtype, array_filters, arrays_of
-from spinlock.storage.walk import H5_ERRORS, array_id, attribute_text, dataset, error_text, group, walk
+from spinlock.storage.walk import (
+    H5_ERRORS,
+    array_id,
+    attribute_text,
+    dataset,
+    error_text,
+    group,
+    has_text,
+    walk,
+)
 
 
 def ways_to_mend(path: Path) -> str:
@@ -34,29 +44,60 @@ def remedy(path: Path) -> str:
     return f"{ways_to_mend(path)}; `spinlock validate` lists all damage"
 
 
+def foreign(reason: str) -> ForeignError:
+    """Return the error for what Spinlock may not have made at all."""
+    return ForeignError(
+        reason,
+        "give the path of a dataset, as `spinlock generate` prints it; if this was one, copy it again, or "
+        "generate it again (`spinlock generate --repair` keeps what is sound)",
+    )
+
+
 def refuse(path: Path, reason: Exception | str) -> StorageError:
     """Return the error for a file that must not be read: where, why, and what to do."""
+    instead = reason.instead if isinstance(reason, ForeignError) else remedy(path)
     if isinstance(reason, Exception) and not isinstance(reason, StorageError):
         reason = f"HDF5 cannot read it ({error_text(reason)})"
-    return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {remedy(path)}")
+    return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {instead}")
+
+
+def missing(path: Path) -> UnavailableError:
+    """Return the error for a path where nothing stands, with what may be meant instead."""
+    if path.with_name(f"{path.name}.parts").is_dir():
+        return UnavailableError(
+            f"{path} does not exist yet: {path}.parts holds the work of a run that has not come to its end. "
+            "Run the same `spinlock generate` command again: it goes on from there"
+        )
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = near_miss(path.name, [one.name for one in there if one.suffix in (".h5", ".spin", ".zarr")])
+    hint = f" (did you mean '{path.with_name(near)}'?)" if near else ""
+    return UnavailableError(
+        f"{path} does not exist{hint}: give the path of a dataset file, as printed by `spinlock generate`"
+    )
 
 
 def open_h5(path: Path) -> h5py.File:
     """Open a file for reading, or raise `StorageError` with the reason in plain words."""
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
+    if path.is_dir():
         raise StorageError(
-            f"{path} {what}: give the path of a dataset file, as printed by `spinlock generate`"
+            f"{path} is a directory: give the path of a dataset file, as printed by `spinlock generate`"
         )
+    if not path.is_file():
+        raise missing(path)
     try:
         return h5py.File(path, "r")
     except H5_ERRORS as error:
         if isinstance(error, PermissionError):
-            raise StorageError(f"{path} may not be read: change its permissions") from error
+            raise UnavailableError(f"{path} may not be read: change its permissions") from error
+        if isinstance(error, BlockingIOError):
+            raise UnavailableError(
+                f"{path} is in use: another program has it open for writing. Close it there (a notebook, "
+                "h5py, a viewer), or wait until it ends"
+            ) from error
         raise refuse(path, _reason(path, error_text(error))) from error
 
 
-def _reason(path: Path, message: str) -> str:
+def _reason(path: Path, message: str) -> ForeignError | str:
     if path.stat().st_size == 0:
         return "it is empty"
     if "truncated" in message:
@@ -64,7 +105,7 @@ def _reason(path: Path, message: str) -> str:
     if "consistency flags" in message or "already open for write" in message:
         return "it is half-written: its writer was killed or is still at work"
     if "signature" in message:
-        return "it is not an HDF5 file, or its beginning is damaged"
+        return foreign("it is not an HDF5 file, or its beginning is damaged")
     return f"HDF5 cannot read it ({message})"
 
 
@@ -77,7 +118,9 @@ def read_layout(file: h5py.File) -> Layout:
         Where the file has none.
     """
     if "metadata" not in file:
-        raise StorageError("it has no /metadata: another program made it")
+        raise foreign("it has no /metadata: another program made it")
+    if not has_text(group(file, "metadata"), "layout"):
+        raise foreign("its /metadata has no layout: another program or an early version made it")
     require_sound_heaps(file)
     return Layout.from_json(attribute_text(group(file, "metadata"), "layout"))
 

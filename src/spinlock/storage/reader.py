@@ -104,7 +104,7 @@ class DatasetFile(StoredDataset):
             return np.asarray(dataset(file, spec.path)[()]).tobytes()
 
     def chunk_checksums(self, spec: ArraySpec, row: int) -> NDArray[np.int64]:
-        """Return the CRC-32 of the chunks of a row by position, -1 where none is stored.
+        """Return the CRC-32 of the chunks of a row by position [chunks], -1 where none is stored.
 
         Those of many rows are read at a time, and kept.
         """

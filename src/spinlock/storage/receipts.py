@@ -141,7 +141,7 @@ def write_receipt(directory: Path, receipt: Receipt, checkpoint: Checkpoint = no
 
 @dataclass(frozen=True)
 class ReceiptScan:
-    """What a run directory proves: the valid receipts by shard number, and why others do not count."""
+    """What a run directory proves: ``valid`` receipts by shard number, and why others are ``rejected``."""
 
     valid: Mapping[int, Receipt]
     rejected: Mapping[Path, str]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from math import ceil, prod
 from typing import Any, Literal
 
-from spinlock.errors import OptionError, SpinlockError, StorageError
+from spinlock.errors import ForeignError, OptionError, SpinlockError, StorageError
 from spinlock.storage.array_spec import ITEM_SIZES, ArraySpec
 from spinlock.storage.codecs import find_codec
 from spinlock.storage.feature_layout import FeatureLayout, feature_arrays, feature_dimensions
@@ -141,6 +141,8 @@ class Layout:
         try:
             values: dict[str, Any] = json.loads(text)
             version = values.pop("format")
+            if version != FORMAT_VERSION:
+                raise _other_format(version)
             for name in ("grids", "timesteps"):
                 values[name] = tuple(values[name])
             values["parameters"] = tuple(Parameter(**parameter) for parameter in values["parameters"])
@@ -148,13 +150,19 @@ class Layout:
             if "features" in values:
                 values["features"] = FeatureLayout.from_values(values["features"])
             layout = cls(**values)
+        except ForeignError:
+            raise
         except (SpinlockError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StorageError(f"its layout cannot be read ({error})") from error
-        if version != FORMAT_VERSION:
-            raise StorageError(
-                f"it has data format {version}, this version of Spinlock reads {FORMAT_VERSION}"
-            )
         return layout
+
+
+def _other_format(version: object) -> ForeignError:
+    return ForeignError(
+        f"it has data format {version}, this version of Spinlock reads {FORMAT_VERSION}",
+        "read it with the version that made it (its attribute /metadata@spinlock_version), or generate it "
+        "again from its configuration",
+    )
 
 
 def _check_count(name: str, value: int, limit: int) -> None:

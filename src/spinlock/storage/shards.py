@@ -37,7 +37,7 @@ from spinlock.storage.walk import array_id
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A committed shard: rows lo … hi − 1, its size and SHA-256, and the digest its file is sealed with.
+    """A committed shard: path, rows lo … hi − 1, size in bytes, sha256, and the digest it is sealed with.
 
     The digest covers the CRC-32 of every chunk, so it stands for all of them.
     """

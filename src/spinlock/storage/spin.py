@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spinlock.errors import StorageError
 from spinlock.storage.locations import INDEX_NAME
-from spinlock.storage.opening import open_h5, refuse
+from spinlock.storage.opening import foreign, open_h5, refuse
 from spinlock.storage.raw_chunks import checked_chunks
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.receipts import shard_path
@@ -52,8 +52,9 @@ class SpinDirectory(StoredDataset):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not (self.path / INDEX_NAME).is_file():
+            what = f"it is a directory without {INDEX_NAME}"
             raise refuse(
-                self.path, f"it is a directory without {INDEX_NAME}, so its making did not come to the end"
+                self.path, foreign(f"{what}: no dataset, or one whose making did not come to its end")
             )
         self._index = DatasetFile(self.path / INDEX_NAME, with_fields=False)
         try:

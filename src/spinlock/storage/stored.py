@@ -29,7 +29,19 @@ TABLES = {"table", "coordinate", "checksum", "timing"}
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """One array as it is stored: axes, sizes and compression, for people to read."""
+    """One array as it is stored, for people to read.
+
+    Attributes
+    ----------
+    path
+        Where it stands in the dataset.
+    dims, shape
+        Names and sizes of its axes.
+    dtype, chunks, compression
+        How it is stored; ``chunks`` is None for one in a single piece.
+    stored_bytes, raw_bytes
+        Its size as it is stored, and uncompressed.
+    """
 
     path: str
     dims: tuple[str, ...]
@@ -131,7 +143,7 @@ class StoredDataset(Closing):
         return value
 
     def table(self, path: str) -> NDArray[Any]:
-        """Return a whole table (coordinate, checksum array, timings); text as str, booleans as bool.
+        """Return a whole table [N, …], coordinate or checksum array; text as str, booleans as bool.
 
         Raises
         ------
@@ -150,7 +162,7 @@ class StoredDataset(Closing):
         return values.astype(bool) if spec.dtype == "bool" else values
 
     def copy_table(self, path: str, write: Callable[[int, NDArray[Any]], object]) -> None:
-        """Call ``write(first row, rows)`` for consecutive blocks of a table as stored, of bounded size."""
+        """Call ``write(first row, rows [B, …])`` for consecutive blocks of a table, of bounded size."""
         spec = self._spec(path, TABLES)
         count = spec.shape[0] if spec.raw_bytes else 0
         step = max(1, BLOCK_BYTES // max(1, spec.raw_bytes // spec.shape[0]))
@@ -195,6 +207,8 @@ class StoredDataset(Closing):
 
         Raises
         ------
+        IndexError
+            Where there is no such row.
         StorageError
             Where a chunk is damaged; the message names array, row and remedy.
         """

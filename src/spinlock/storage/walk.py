@@ -189,6 +189,11 @@ def attribute_text(item: Object, name: str) -> str:
     return data.rstrip(b"\0").decode(errors="replace")
 
 
+def has_text(item: Object, name: str) -> bool:
+    """Return whether an attribute is there and is text."""
+    return _fixed_text(item, name.encode()) is not None
+
+
 def _fixed_text(item: Object, name: bytes) -> bytes | None:
     """Return an attribute that is one text of fixed length; no other form is looked at, as none is written.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.storage.array_spec import ArraySpec
 from spinlock.storage.digest import DIGEST
-from spinlock.storage.opening import grid_faults, refuse
+from spinlock.storage.opening import foreign, grid_faults, refuse
 from spinlock.storage.raw_chunks import require_crc
 from spinlock.storage.rows import stored_dtype
 from spinlock.storage.schema import CHECKSUMS, Layout, arrays, checksum_path
@@ -94,7 +94,10 @@ class ZarrStore(StoredDataset):
             for row, what in grid_faults(grids, self.layout) if checked else ():
                 raise StorageError(f"metadata/grid_sizes: row {row} {what}")
         except (SpinlockError, *ZARR_ERRORS) as error:
-            raise refuse(self.path, error if isinstance(error, StorageError) else plain(error)) from error
+            reason = error if isinstance(error, StorageError) else plain(error)
+            raise refuse(
+                self.path, foreign(str(reason)) if isinstance(error, FileNotFoundError) else reason
+            ) from error
         self._grids, self._opened = grids, True
 
     def _forget(self) -> None:
@@ -102,7 +105,9 @@ class ZarrStore(StoredDataset):
 
     def _open(self, nodes: Nodes) -> None:
         self._stated = {path: dict(node.attrs) for path, node in nodes.items() if is_group(node)}
-        attributes = self._stated[METADATA]
+        attributes = self._stated.get(METADATA, {})
+        if "layout" not in attributes:
+            raise foreign("its /metadata has no layout: another program or an early version made it")
         self._adopt_layout(Layout.from_json(str(attributes["layout"])))
         rows = attributes[ROWS_PER_SHARD]
         if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= self.layout.samples:

@@ -47,7 +47,13 @@ class Augmentation:
         return self.crop is not None or self.roll or bool(self.normalize)
 
     def shown(self, fields: Mapping[str, Array], item: int, epoch: int) -> dict[str, Array]:
-        """Return fields [..., C, g, g] as item number ``item`` of an epoch shows them."""
+        """Return fields [..., C, g, g] as item number ``item`` of an epoch shows them.
+
+        Raises
+        ------
+        UsageError
+            Where the crop is larger than the grid.
+        """
         scaled = {name: self._normalized(name, values) for name, values in fields.items()}
         if self.crop is None and not self.roll:
             return scaled

@@ -1,12 +1,10 @@
 """A figure of one ensemble: its initial condition, realizations, aggregates, and their spectra."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,19 +12,11 @@ from torch import Tensor
 from spinlock.numerics.spectral import radial_spectrum
 from spinlock.visualization.aggregates import Aggregate, EnsembleFrame, aggregates
 from spinlock.visualization.colour import DEFAULT_COLORMAP, colour_bounds, colour_field, heatmap_bounds
+from spinlock.visualization.notebook_figure import NotebookFigure
 from spinlock.visualization.paint import Blend
 
 PANEL = 1.7
 """Inches of a picture's side."""
-
-
-class EnsembleFigure(Figure):
-    """A matplotlib figure that a notebook shows by itself, whatever the backend."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
 
 
 def ensemble_figure(
@@ -38,7 +28,7 @@ def ensemble_figure(
     shown: int = 3,
     names: Sequence[str] = ("mean", "envelope", "entropy", "spectral"),
     colormap: str = DEFAULT_COLORMAP,
-) -> EnsembleFigure:
+) -> NotebookFigure:
     """Return a figure: pictures above, radial power spectra below.
 
     Parameters
@@ -64,7 +54,7 @@ def ensemble_figure(
     entries = [aggregates[name] for name in names]
     count = min(shown, len(states))
     columns = 1 + count + len(entries)
-    figure = EnsembleFigure(figsize=(PANEL * columns, 2.4 * PANEL), layout="constrained")
+    figure = NotebookFigure(figsize=(PANEL * columns, 2.4 * PANEL), layout="constrained")
     figure.suptitle(title, fontsize="medium")
     grid = figure.add_gridspec(2, columns, height_ratios=(1, 1.1))
     panels = [figure.add_subplot(grid[0, place]) for place in range(columns)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.dataset.exports.request import Request, Written
-from spinlock.errors import UsageError
+from spinlock.errors import missing_package
 from spinlock.storage.feature_layout import AGGREGATED, PER_TRAJECTORY
 
 ROWS_PER_GROUP = 16_384
@@ -77,7 +77,7 @@ def _write(path: Path, groups: Iterator[dict[str, Any]]) -> int:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
     except ImportError:
-        raise UsageError("--to parquet needs pyarrow: pip install 'spinlock[export]'") from None
+        raise missing_package("pyarrow", "the layout parquet", "export") from None
     writer, count = None, 0
     try:
         for columns in groups:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from spinlock.config.model import Config
-from spinlock.errors import UsageError
+from spinlock.errors import missing_package
 from spinlock.execution.estimate import estimate
 from spinlock.execution.executors.outcome import Job, Outcome
 from spinlock.execution.in_flight import most_in_flight
@@ -32,10 +32,8 @@ def require_executor(config: Config, *, to_run: bool = True) -> None:
 
         require_commands(INSTEAD)
     if config.simulation.parallelism.strategy == "ray" and find_spec("ray") is None:
-        raise UsageError(
-            'the executor ray needs the package ray: pip install "spinlock[ray]"; or choose another '
-            "--executor (simulation.parallelism.strategy)"
-        )
+        instead = "choose another --executor (simulation.parallelism.strategy)"
+        raise missing_package("ray", "the executor ray", "ray", instead)
 
 
 def choose(plan: Plan, devices: Sequence[torch.device], missing: int) -> tuple[Kind, int]:

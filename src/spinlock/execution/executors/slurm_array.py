@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+from spinlock.counting import counted
 from spinlock.errors import SpinlockError, StorageError, UsageError
 from spinlock.execution.executors.outcome import MOST_ATTEMPTS, Job, Outcome, Quarantined
 from spinlock.execution.executors.slurm_commands import CommandError, require_commands, states, submit
@@ -147,8 +148,8 @@ class _Run:
         self._arrays.append(WatchedArray(record))
         self._tell_workers()
         logger.info(
-            "submitted array job %s: %d shards in %s; its script is %s, its logs are in %s",
-            record.number, len(record.shards), "one task" if record.tasks == 1 else f"{record.tasks} tasks",
+            "submitted array job %s: %s in %s; its script is %s, its logs are in %s",
+            record.number, counted(len(record.shards), "shard"), counted(record.tasks, "task"),
             record.script, record.log(0).parent,
         )  # fmt: skip
 

@@ -19,8 +19,10 @@ DEPTHS = {"overlay": 5, "components": 3, "heatmap": 1}
 """Maps of each kind; a field has one for each channel."""
 
 DEFAULT_AGGREGATES = ("mean", "envelope", "entropy")
+"""What a clip shows unless it is told otherwise."""
 
 aggregates: "Registry[Aggregate]" = Registry("aggregate", "spinlock.visualization.aggregates")
+"""Every aggregate, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

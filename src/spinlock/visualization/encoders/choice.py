@@ -16,7 +16,7 @@ TRIAL_FRAMES = 3
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder that passed its trial, and why each one before it did not."""
+    """The name of an encoder that passed its trial, and why each one skipped before it did not."""
 
     name: str
     skipped: Mapping[str, str] = field(default_factory=dict)

@@ -46,6 +46,7 @@ CODECS: dict[str, tuple[Codec, ...]] = {
 """The encoders of each suffix, in the order they are tried."""
 
 VIDEO_SUFFIXES = tuple(CODECS)
+"""Ends of the names of files that a video can be written to."""
 
 FASTEST = {
     ".gif": (50, "its times are whole hundredths of a second, and viewers slow down those below two"),
