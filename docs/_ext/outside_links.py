@@ -19,6 +19,7 @@ INCLUDED = {
     "CONTRIBUTING.md": "project/contributing.md",
     "CHANGELOG.md": "project/changelog.md",
     "configs/README.md": "project/configurations.md",
+    "examples/README.md": "project/examples.md",
 }
 """Files of the repository, and the pages that stand for them on the site."""
 

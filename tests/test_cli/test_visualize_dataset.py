@@ -63,8 +63,11 @@ def test_the_long_command_makes_a_video_of_five_rows_and_six_columns(
     "words",
     [
         "visualize-dataset --dataset D --output evolution.mp4",
-        """visualize-dataset --dataset D --output analysis.mp4 --aggregates entropy spectral pca
-        --color-norm-mode per-operator --display-realizations 2""",
+        pytest.param(
+            """visualize-dataset --dataset D --output analysis.mp4 --aggregates entropy spectral pca
+            --color-norm-mode per-operator --display-realizations 2""",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_short_commands_run(dataset: Path, tmp_path: Path, words: str) -> None:

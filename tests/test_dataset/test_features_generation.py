@@ -112,7 +112,7 @@ def test_shards_are_the_same_bytes_every_time(tmp_path, few_shards):
     assert one.extraction_seconds != other.extraction_seconds
 
 
-@pytest.mark.parametrize("strategy", ["inline", "process"])
+@pytest.mark.parametrize("strategy", ["inline", pytest.param("process", marks=pytest.mark.slow)])
 def test_workers_change_no_bit(tmp_path, few_shards, strategy):
     changes = SMALL | BARE | {"sampling.total_samples": 3}
     workers = {"simulation.parallelism": {"strategy": strategy, "workers": 2}}

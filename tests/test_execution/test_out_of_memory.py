@@ -187,7 +187,10 @@ def test_processes_go_on_with_half_as_many_and_the_same_bytes(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("together", "error", "said"),
-    [(2, "RuntimeError('no luck')", "no luck"), (1, "MemoryError('no room')", "with no other in flight")],
+    [
+        pytest.param(2, "RuntimeError('no luck')", "no luck", marks=pytest.mark.slow),
+        (1, "MemoryError('no room')", "with no other in flight"),
+    ],
 )
 def test_processes_count_what_is_no_lack_of_memory_or_fails_alone(
     tmp_path, monkeypatch, caplog, together, error, said

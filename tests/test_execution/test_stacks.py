@@ -66,7 +66,9 @@ def test_rows_are_those_of_samples_alone(plan, draws, stacked):
     assert 3 <= compared < len(draws)
 
 
-@pytest.mark.parametrize("sizes", [[1] * 12, pytest.param([5, 7], marks=pytest.mark.slow), [11, 1]])
+@pytest.mark.parametrize(
+    "sizes", [[1] * 12, *(pytest.param(one, marks=pytest.mark.slow) for one in ([5, 7], [11, 1]))]
+)
 def test_how_samples_are_divided_changes_no_bit(plan, draws, stacked, sizes):
     places = np.cumsum([0, *sizes])
     parts = [draws[a:b] for a, b in pairwise(places)]

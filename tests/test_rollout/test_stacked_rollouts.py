@@ -49,7 +49,7 @@ def close(a, b, tolerance):
 # --- the same as one by one ---
 
 
-@pytest.mark.parametrize("steps", [1, 3, 17])
+@pytest.mark.parametrize("steps", [1, 3, pytest.param(17, marks=pytest.mark.slow)])
 def test_on_a_cpu_the_bits_are_those_of_each_sample_alone(steps):
     networks, starts = [network(k) for k in range(MANY)], [start(k) for k in range(MANY)]
     stacked, alone = together(networks, starts, steps=steps), one_by_one(networks, starts, steps=steps)

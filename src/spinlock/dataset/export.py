@@ -16,7 +16,7 @@ from spinlock.dataset.exports.request import Request, Written
 from spinlock.dataset.exports.webdataset import write_webdataset
 from spinlock.dataset.exports.well import write_well
 from spinlock.dataset.open import Dataset
-from spinlock.dataset.output import resolved_output
+from spinlock.dataset.output import require_packages, resolved_output
 from spinlock.errors import UsageError
 from spinlock.registry import unknown_name
 from spinlock.storage import form_to_make, is_taken
@@ -96,6 +96,7 @@ def _export_zarr(
         raise UsageError(f"{target}: end the name of a Zarr store in .zarr")
     if is_taken(target):
         raise UsageError(f"{target} exists: choose another --output, or remove it first")
+    require_packages(target)
     final = dataset.copy_to_zarr(target)
     return {
         "path": str(target),
