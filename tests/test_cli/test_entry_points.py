@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -115,7 +116,22 @@ def test_without_a_terminal_progress_is_lines_on_standard_error(tmp_path, monkey
         "simulating: 3 of 4 samples",
         *["simulating: 4 of 4 samples"] * 3,
     ]
-    assert all(re.search(r"[\d.e+]+ samples/s, \d+ s left$", line) for line in lines[1:])
+    assert re.search(r"[\d.e+]+ samples/s$", lines[1]), "one says nothing of the others"
+    assert all(re.search(r"[\d.e+]+ samples/s, \d+ s left$", line) for line in lines[2:])
+
+
+def test_what_is_compiled_before_the_first_sample_is_not_counted_for_the_others(monkeypatch, caplog):
+    from spinlock.cli import progress
+
+    caplog.set_level("INFO", logger="spinlock")
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "time", clock)
+    with progress.Progress() as shown:
+        shown.begin(11, 0)
+        for clock.now in (60.0, 62.0):
+            shown.advance()
+    assert caplog.records[-1].getMessage().endswith("2 of 11 samples, 0.5 samples/s, 18 s left")
 
 
 def test_hidden_progress_says_nothing(caplog):

@@ -59,15 +59,13 @@ def test_the_long_command_makes_a_video_of_five_rows_and_six_columns(
         assert sum(1 for _ in container.decode(stream)) == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
         "visualize-dataset --dataset D --output evolution.mp4",
-        pytest.param(
-            """visualize-dataset --dataset D --output analysis.mp4 --aggregates entropy spectral pca
-            --color-norm-mode per-operator --display-realizations 2""",
-            marks=pytest.mark.slow,
-        ),
+        """visualize-dataset --dataset D --output analysis.mp4 --aggregates entropy spectral pca
+        --color-norm-mode per-operator --display-realizations 2""",
     ],
 )
 def test_the_short_commands_run(dataset: Path, tmp_path: Path, words: str) -> None:

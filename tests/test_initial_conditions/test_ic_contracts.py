@@ -16,11 +16,21 @@ ENTRIES = registry.entries()
 LAWS = [
     pytest.param(entry, law, id=f"{entry.name}-{law.statement}") for entry in ENTRIES for law in entry.laws
 ]
+COSTLY = {("check_length_scaling", "regulatory_network"), ("check_samples", "regulatory_network")}
+CONTRACTS = [
+    pytest.param(
+        contract,
+        entry,
+        id=f"{contract.__name__}-{entry.name}",
+        marks=[pytest.mark.slow] if (contract.__name__, entry.name) in COSTLY else [],
+    )
+    for contract in contracts.CONTRACTS
+    for entry in ENTRIES
+]
 CONTROLS = [white_noise, power_law_noise, uniform_noise, blank]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-@pytest.mark.parametrize("contract", contracts.CONTRACTS, ids=lambda contract: contract.__name__)
+@pytest.mark.parametrize(("contract", "entry"), CONTRACTS)
 def test_contract(contract, entry):
     contract(entry)
 

@@ -30,6 +30,7 @@ class Progress:
         self._task: Any = None
         self._total = self._done = self._before = 0
         self._started = self._told = time.monotonic()
+        self._first: float | None = None
         self._what = ""
 
     def __enter__(self) -> Self:
@@ -61,6 +62,7 @@ class Progress:
         """Start counting."""
         self._total, self._done, self._before = total, done, done
         self._started = self._told = time.monotonic()
+        self._first = None
         if self._bar is not None:
             self._bar.update(self._task, total=total, completed=done)
 
@@ -68,14 +70,26 @@ class Progress:
         """Count one more."""
         with self._lock:
             self._done = min(self._done + 1, self._total)  # a shard that is tried again counts twice
-            rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
+            rate = self._rate()
             if self._bar is not None:
                 self._bar.update(self._task, completed=self._done, rate=f"{rate:.3g} {self._unit}/s")
             elif not self._hidden and time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
                 self._told = time.monotonic()
-                left = (self._total - self._done) / rate
-                line = "%s: %d of %d %s, %.3g %s/s, %.0f s left"
+                left = (
+                    f", {(self._total - self._done) / rate:.0f} s left"
+                    if self._done > self._before + 1
+                    else ""
+                )
+                line = "%s: %d of %d %s, %.3g %s/s%s"
                 logger.info(line, self._what, self._done, self._total, self._unit, rate, self._unit, left)
+
+    def _rate(self) -> float:
+        """Return how many come in a second, from the first one on: before it, functions may be compiled."""
+        now, made = time.monotonic(), self._done - self._before
+        if self._first is None:
+            self._first = now
+            return made / max(now - self._started, 1e-9)
+        return (made - 1) / max(now - self._first, 1e-9)
 
     def stage(self, what: str) -> None:
         """Say what the run is doing."""
