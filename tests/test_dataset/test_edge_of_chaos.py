@@ -18,7 +18,8 @@ def test_the_dynamics_lie_on_both_sides_of_the_edge(tmp_path: Path) -> None:
     path = tmp_path / "edge.h5"
     config = ROOT / "configs" / "experiments" / "edge_of_chaos.yaml"
     command = [sys.executable, "-m", "spinlock", "generate", "--config", str(config), "--output", str(path)]
-    subprocess.run([*command, "--quiet", "--workers", "2"], check=True)
+    words = ["--quiet", "--workers", "2", "--num-realizations", "2"]  # realization 0 decides the label
+    subprocess.run([*command, *words], check=True)
     with open_dataset(path) as dataset:
         assert len(dataset) == 200
         assert dataset.config.simulation.num_timesteps == 64
