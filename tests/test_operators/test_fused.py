@@ -1,5 +1,7 @@
 """The compiled pass behind a convolution: its definition, its bits, and the gradient put beside it."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch.nn import functional
 
 from spinlock.operators import fused
 from spinlock.operators.activations import ACTIVATIONS
+from spinlock.operators.block import ONEDNN_PIXELS, inside, wrap
 from spinlock.operators.normalization import EPSILON, groups
 from test_operators.network_samples import keyed_states, operator
 
@@ -76,6 +79,29 @@ def test_bfloat16_is_computed_in_float32_and_rounded_once(activation):
     assert np.array_equal(y, fused.plain_settle(bits, 5, EPSILON, bias, activation, 2))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("channels", "size", "margin"), [(3, 8, 0), (3, 8, 2), (1, 5, 5), (6, 1, 1)])
+def test_wrap_is_circular_padding_in_any_order_of_memory(dtype, layout, channels, size, margin):
+    x = keyed_states(1, channels, size).to(dtype).contiguous(memory_format=layout)
+    padded = wrap(x, margin)
+    assert torch.equal(padded, functional.pad(x, (margin,) * 4, mode="circular") if margin else x)
+    assert torch.equal(inside(padded, margin), x)
+    bits = x.view(torch.uint16 if dtype == torch.bfloat16 else dtype).numpy()[0].transpose(1, 2, 0)
+    assert np.array_equal(fused.wrapped(bits, margin), fused.plain_wrapped(bits, margin))
+
+
+@pytest.mark.parametrize("width", [1, 5, 32])
+def test_convolutions_are_torchs_on_both_sides_of_the_switch_to_onednn(width):
+    side = math.isqrt(ONEDNN_PIXELS)
+    for size in (side - 4, side):  # with the margin the first stays below
+        block = operator(channels=3, num_layers=1, base_channels=width, normalization="none").blocks[0]
+        x = wrap(keyed_states(1, 3, size), block.margin)
+        (y,) = block([x], [[0]], 0)
+        exact = functional.gelu(functional.conv2d(x.double(), block.weight.double(), block.bias.double()))
+        assert (y - exact).abs().max() < 2e-5
+
+
 def test_no_groups_normalize_nothing():
     z, bias = pixels((8, 8, 3)), np.float32([0, 1, -1])
     assert np.array_equal(fused.settle(z, 0, EPSILON, bias, "relu", 0), np.maximum(z + bias, 0))
@@ -129,15 +155,16 @@ def test_without_agreement_the_definition_itself_gives_the_same_bits(monkeypatch
 
 @pytest.mark.parametrize("normalization", ["none", "instance", "group", "batch"])
 @pytest.mark.parametrize(("block", "width"), [("conv", 4), ("residual", 4), ("conv", 1), ("residual", 1)])
-def test_a_gradient_changes_no_bit_and_is_right(normalization, block, width):
+@pytest.mark.parametrize("size", [8, 32])
+def test_a_gradient_changes_no_bit_and_is_right(normalization, block, width, size):
     network = operator(num_layers=2, base_channels=width, normalization=normalization, block=block)
-    x = keyed_states(2, size=8)
+    x = keyed_states(2, size=size)
     traced = x.clone().requires_grad_(True)
     y = network(traced)
     assert torch.equal(y.detach(), network(x))
-    direction, step = keyed_states(3, size=8)[1:], 1e-2
+    direction, step = keyed_states(3, size=size)[1:], 1e-2
     (y * direction).sum().backward()
-    towards = keyed_states(5, size=8)[3:]
+    towards = keyed_states(5, size=size)[3:]
     slope = ((network(x + step * towards) - network(x - step * towards)) * direction).double().sum() / (
         2 * step
     )

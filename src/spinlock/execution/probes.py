@@ -24,11 +24,8 @@ def frozen_operator(
     """
     stream = NoiseStream(noise, Key(seed), sample, 0, size, device, 1)
 
-    def hidden(layer: int, x: Tensor) -> Tensor:
-        return stream.hidden(layer, x, 0)
-
     def evaluate(x: Tensor) -> Tensor:
-        (output,) = operator.ensemble([stream.state(x, 0)], [hidden], [[0]])
+        (output,) = operator.ensemble([stream.state(x, 0)], [stream.inside(0)], [[0]])
         return stream.output(output, 0)
 
     def apply(states: Tensor) -> Tensor:

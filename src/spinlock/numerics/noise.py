@@ -14,7 +14,9 @@ All four have mean square σ² over the field, so that types compare at equal ``
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -151,6 +153,11 @@ TRANSFORMS = {
 }
 
 
+def unchanged(_: int, x: Tensor) -> Tensor:
+    """Return the output of a hidden block as the next one sees it where nothing acts inside an operator."""
+    return x
+
+
 class NoiseStream:
     """The noise of one realization of one sample, step by step.
 
@@ -182,6 +189,11 @@ class NoiseStream:
     def output(self, y: Float[Tensor, "1 c h w"], step: int) -> Float[Tensor, "1 c h w"]:
         """Return the operator's output as the update policy sees it."""
         return self._perturb(y, step, SITE_OUTPUT) if self.model.noise_location == "output" else y
+
+    def inside(self, step: int) -> Callable[[int, Tensor], Tensor]:
+        """Return `hidden` of a step, called with (layer, x); `unchanged` itself where nothing acts there."""
+        acts = self.model.noise_location == "hidden" or self.model.dropout_rate
+        return partial(self.hidden, step=step) if acts else unchanged
 
     def hidden(self, layer: int, x: Float[Tensor, "1 c h w"], step: int) -> Float[Tensor, "1 c h w"]:
         """Return a hidden block's output with its noise and dropout."""

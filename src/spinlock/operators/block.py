@@ -8,10 +8,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.backends import mkldnn
 from torch.nn import functional
 
 from spinlock.operators import fused
@@ -28,13 +30,35 @@ from spinlock.operators.normalization import (
 FUSED = (torch.float32, torch.bfloat16)
 """Number formats that the compiled pass takes; it computes in float32."""
 
+ONEDNN_PIXELS = 1024
+"""From so many pixels on oneDNN is faster, with few channels twice as fast, than what torch would choose."""
+
 State = Float[Tensor, "1 c h w"]
 Hidden = Float[Tensor, "1 k h w"]
+Wrapped = Float[Tensor, "1 c h2 w2"]
 
 
-def wrap(x: State, margin: int) -> Float[Tensor, "1 c h2 w2"]:
+def wrap(x: State, margin: int) -> Wrapped:
     """Return a field continued periodically by ``margin`` pixels on all sides."""
-    return functional.pad(x, (margin,) * 4, mode="circular") if margin else x
+    if not margin:
+        return x
+    if _compiled_for(x) and not _traced(x):
+        return _hidden(fused.wrapped(_pixels(x.detach()), margin))
+    return functional.pad(x, (margin,) * 4, mode="circular")
+
+
+def inside(padded: Wrapped, margin: int) -> State:
+    """Return a wrapped field without its margin."""
+    return padded[..., margin:-margin, margin:-margin] if margin else padded
+
+
+def _compiled_for(x: Tensor) -> bool:
+    return x.dtype in FUSED and x.device.type == "cpu"
+
+
+def _traced(*tensors: Tensor) -> bool:
+    """Return whether a gradient with respect to one of them will be asked for."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 class HiddenBlock(nn.Module):
@@ -58,39 +82,43 @@ class HiddenBlock(nn.Module):
         self.activation: Activation = activation
         self.margin = weight.shape[-1] // 2
 
-    def convolve(self, padded: Float[Tensor, "1 c h2 w2"]) -> Hidden:
-        """Return the circular convolution W ∗ x of a wrapped x."""
-        if padded.device.type != "cpu":
-            return functional.conv2d(padded, self.weight)
-        return _channels_last(functional.conv2d(_channels_last(padded), self.weight))
-
-    def finish(
-        self,
-        seen: Sequence[State],
-        convolved: Sequence[Hidden],
-        peers: Sequence[Sequence[int]],
-        margin: int,
-    ) -> list[tuple[Tensor, Hidden]]:
-        """Return each state's output, wrapped by ``margin`` and as it is, from what the block saw and W ∗ x.
+    def forward(
+        self, wrapped: Sequence[Wrapped], peers: Sequence[Sequence[int]], margin: int
+    ) -> list[Tensor]:
+        """Return each state's output wrapped by ``margin``, from states wrapped by the block's own margin.
 
         With batch normalization state k is normalized by the statistics of the positions ``peers[k]``.
         """
-        first = convolved[0]
-        if first.device.type != "cpu" or first.dtype not in FUSED:
-            outputs = self._composed(convolved, peers)
-        elif torch.is_grad_enabled() and any(z.requires_grad for z in (*convolved, self.bias)):
-            exact = self._fused([z.detach() for z in convolved], peers, 0)
-            outputs = list(map(_with_gradient, exact, self._composed(convolved, peers)))
-        elif self.residual:
-            outputs = self._fused(convolved, peers, 0)
-        else:
-            return [(y, _inside(y, margin)) for y in self._fused(convolved, peers, margin)]
-        if self.residual:
-            outputs = [(self._carried(x) + y) * math.sqrt(0.5) for x, y in zip(seen, outputs, strict=True)]
-        return [(wrap(y, margin), y) for y in outputs]
+        outputs = self._branch(wrapped, peers, 0 if self.residual else margin)
+        if not self.residual:
+            return outputs
+        seen = [self._carried(inside(x, self.margin)) for x in wrapped]
+        return [wrap((x + y) * math.sqrt(0.5), margin) for x, y in zip(seen, outputs, strict=True)]
+
+    def _branch(
+        self, wrapped: Sequence[Wrapped], peers: Sequence[Sequence[int]], margin: int
+    ) -> list[Tensor]:
+        """Return φ(norm(W ∗ x) + b), wrapped by ``margin``."""
+        compiled = _compiled_for(wrapped[0])
+        traced = _traced(*wrapped, *self.parameters())
+        if compiled and not traced:
+            return self._fused([self._convolved(x) for x in wrapped], peers, margin)
+        convolved = [functional.conv2d(channels_last(x), self.weight) for x in wrapped]
+        outputs = self._composed(convolved, peers)
+        if compiled:
+            exact = self._fused([self._convolved(x) for x in wrapped], peers, 0)
+            outputs = list(map(_with_gradient, exact, outputs))
+        return [wrap(y, margin) for y in outputs]
+
+    def _convolved(self, padded: Wrapped) -> Hidden:
+        """Return the circular convolution W ∗ x of a wrapped x on a CPU, without a gradient."""
+        padded, weight = channels_last(padded.detach()), self.weight.detach()
+        if padded.dtype == torch.float32 and padded[0, 0].numel() >= ONEDNN_PIXELS and mkldnn.is_available():
+            return torch.mkldnn_convolution(padded, weight, None, (0, 0), (1, 1), (1, 1), 1)
+        return functional.conv2d(padded, weight)
 
     def _carried(self, x: State) -> Hidden:
-        return x if self.shortcut is None else functional.conv2d(x, self.shortcut)
+        return x if self.shortcut is None else functional.conv2d(channels_last(x), self.shortcut)
 
     def _composed(self, convolved: Sequence[Hidden], peers: Sequence[Sequence[int]]) -> list[Tensor]:
         """Return φ(norm(z) + b) by torch's operations."""
@@ -104,8 +132,8 @@ class HiddenBlock(nn.Module):
         self, convolved: Sequence[Hidden], peers: Sequence[Sequence[int]], margin: int
     ) -> list[Tensor]:
         """Return φ(norm(z) + b), wrapped by ``margin``, by the compiled pass."""
-        pixels = list(map(_pixels, convolved))
-        bias = self.bias.detach().float().numpy()
+        pixels = [np.ascontiguousarray(_pixels(z)) for z in convolved]
+        bias = _float32(self.bias.detach()).numpy()
         if self.normalization == "batch":
             affine = batch_affine(pixels, peers)
             finished = [
@@ -119,28 +147,29 @@ class HiddenBlock(nn.Module):
 
 
 def _pixels(z: Hidden) -> fused.Pixels:
-    """Return the memory of a state with channels last as numpy sees it; bfloat16 as its bits."""
-    memory = z.permute(0, 2, 3, 1)
-    return memory.numpy()[0] if z.dtype == torch.float32 else memory.view(torch.uint16).numpy()[0]
+    """Return the memory of a state as numpy sees it, axes in the order (h, w, k); bfloat16 as its bits."""
+    return (z if z.dtype == torch.float32 else z.view(torch.uint16)).numpy()[0].transpose(1, 2, 0)
 
 
 def _hidden(pixels: fused.Wrapped) -> Hidden:
     """Return the state that numpy holds; `_pixels` undone."""
-    memory = torch.from_numpy(pixels).unsqueeze(0)
-    return (memory if memory.dtype == torch.float32 else memory.view(torch.bfloat16)).permute(0, 3, 1, 2)
+    memory = torch.from_numpy(pixels.transpose(2, 0, 1)[None])
+    return memory if memory.dtype == torch.float32 else memory.view(torch.bfloat16)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """Return a state with channels last, and with the strides that say so where there is one channel."""
-    x = x.contiguous(memory_format=torch.channels_last)
+def _float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float32 else x.float()
+
+
+def channels_last(x: State) -> State:
+    """Return a state with channels last on a CPU, with the strides that say so where there is one channel."""
+    if x.device.type != "cpu":
+        return x
     _, channels, height, width = x.shape
     strides = (channels * height * width, 1, width * channels, channels)
-    return x if x.stride() == strides else x.as_strided(x.shape, strides)
-
-
-def _inside(padded: Tensor, margin: int) -> Tensor:
-    """Return a wrapped field without its margin."""
-    return padded[..., margin:-margin, margin:-margin] if margin else padded
+    if x.stride() == strides:
+        return x
+    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, strides)
 
 
 class _ValueOf(torch.autograd.Function):

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from spinlock.numerics.noise import unchanged
 from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators.activations import Activation, Signal
-from spinlock.operators.block import HiddenBlock, wrap
+from spinlock.operators.block import HiddenBlock, Wrapped, channels_last, inside, wrap
 from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
 from spinlock.operators.normalization import Normalization
 from spinlock.registry import Integer, Real
@@ -64,7 +65,7 @@ class Cnn(nn.Module):
             return x.clone()
         with pinned_arithmetic() if x.device.type == "cpu" else nullcontext():
             states = [state.contiguous() for state in x.split(1)]
-            outputs = self.ensemble(states, [_unchanged] * len(x), [range(len(x))] * len(x))
+            outputs = self.ensemble(states, [unchanged] * len(x), [range(len(x))] * len(x))
             return torch.cat(outputs)
 
     def ensemble(
@@ -81,26 +82,23 @@ class Cnn(nn.Module):
         """Return O of states that go through each block side by side."""
         blocks = [block for block in self.blocks if isinstance(block, HiddenBlock)]
         margins = [*(block.margin for block in blocks), 0]
-        hidden = [x.to(self.weight.dtype) for x in states]
-        wrapped = [wrap(x, margins[0]) for x in hidden]
-        for layer, block in enumerate(blocks):
-            margin = margins[layer + 1]
-            finished = block.finish(hidden, [block.convolve(x) for x in wrapped], peers, margin)
-            hidden = [hook(layer, y) for hook, (_, y) in zip(hooks, finished, strict=True)]
-            wrapped = [
-                padded if x is y else wrap(x, margin) for x, (padded, y) in zip(hidden, finished, strict=True)
-            ]
-        return [self._read_out(h, x) for h, x in zip(hidden, states, strict=True)]
+        wrapped = [wrap(x.to(self.weight.dtype), margins[0]) for x in states]
+        for layer, (block, margin) in enumerate(zip(blocks, margins[1:], strict=True)):
+            finished = block(wrapped, peers, margin)
+            wrapped = [_seen(hook, layer, x, margin) for hook, x in zip(hooks, finished, strict=True)]
+        return [self._read_out(h, x) for h, x in zip(wrapped, states, strict=True)]
 
     def _read_out(self, hidden: Tensor, x: Tensor) -> Tensor:
         """Return the 1×1 convolution as a product of matrices, on a CPU several times as fast."""
-        pixels = hidden[0].permute(1, 2, 0).flatten(0, 1)
-        y = torch.addmm(self.bias[:, None], self.weight[:, :, 0, 0], pixels.t()).view(x.shape).to(x.dtype)
+        pixels = channels_last(hidden)[0].flatten(1)
+        y = torch.addmm(self.bias[:, None], self.weight.flatten(1), pixels)
+        y = y.view(x.shape).to(x.dtype)
         return y.tanh() if self.bounded else y
 
 
-def _unchanged(_: int, x: Tensor) -> Tensor:
-    return x
+def _seen(hook: HiddenHook, layer: int, padded: Wrapped, margin: int) -> Wrapped:
+    """Return what the next block sees of a block's output, both wrapped."""
+    return padded if hook is unchanged else wrap(hook(layer, inside(padded, margin)), margin)
 
 
 @operator_family(

@@ -58,6 +58,11 @@ def pooled(parts: Float64[np.ndarray, "n 2 k"], epsilon: float) -> Affine:
     return np.stack((mean, 1.0 / np.sqrt(variance + epsilon))).astype(np.float32)
 
 
+def wrapped(x: Pixels, margin: int) -> Wrapped:
+    """Return a field, in memory in any order, continued periodically by ``margin`` pixels on all sides."""
+    return (_compiled_wrapped if agrees() else plain_wrapped)(x, margin)
+
+
 def finish(z: Pixels, affine: Affine, bias: PerChannel, activation: Activation, margin: int) -> Wrapped:
     """Return φ((z − mean)·scale + bias) [H + 2·margin, W + 2·margin, K], wrapped around in the margin."""
     return (_compiled_finish if agrees() else plain_finish)(z, affine, bias, activation, margin)
@@ -105,10 +110,15 @@ def plain_moments(z: Pixels) -> Moments:
     return np.stack((mean, np.maximum(squares / count - mean * mean, 0.0)))
 
 
+def plain_wrapped(x: Pixels, margin: int) -> Wrapped:
+    """Return what `wrapped` means."""
+    return np.ascontiguousarray(np.pad(x, ((margin, margin), (margin, margin), (0, 0)), mode="wrap"))
+
+
 def plain_finish(z: Pixels, affine: Affine, bias: PerChannel, activation: Activation, margin: int) -> Wrapped:
     """Return what `finish` means."""
     y = stored(FUNCTIONS[CODES[activation]]((widened(z) - affine[0]) * affine[1] + bias), z)
-    return np.pad(y, ((margin, margin), (margin, margin), (0, 0)), mode="wrap") if margin else y
+    return plain_wrapped(y, margin)
 
 
 def plain_settle(
@@ -131,6 +141,12 @@ def _compiled_moments(z: Pixels) -> Moments:
     result = np.empty((2, z.shape[-1]))
     _sum(z, _span(z.shape[1]), result)
     return result
+
+
+def _compiled_wrapped(x: Pixels, margin: int) -> Wrapped:
+    out = _blank(x, margin)
+    _wrap(x, margin, out)
+    return out
 
 
 def _compiled_finish(
@@ -199,6 +215,29 @@ def _standardize(moments, groups, epsilon, affine):
 
 
 @compiled
+def _continue(margin, lines, edge, length):
+    """Continue rows [height, length], which stand at ``margin`` and ``edge`` in ``lines``, periodically."""
+    height = len(lines) - 2 * margin
+    for h in range(margin, margin + height):
+        for k in range(edge):
+            lines[h, k] = lines[h, length + k]
+            lines[h, edge + length + k] = lines[h, edge + k]
+    for h in range(margin):
+        lines[h] = lines[h + height]
+        lines[height + margin + h] = lines[margin + h]
+
+
+@compiled
+def _wrap(x, margin, out):
+    height, width, channels = x.shape
+    for h in range(height):
+        for w in range(width):
+            for c in range(channels):
+                out[h + margin, w + margin, c] = x[h, w, c]
+    _continue(margin, out.reshape(len(out), -1), margin * channels, width * channels)
+
+
+@compiled
 def _finish(z, affine, bias, span, activation, margin, out):  # noqa: C901 (a loop an activation)
     channels, block, edge = bias.size, span * bias.size, margin * bias.size
     rows, lines = z.reshape(len(z), -1), out.reshape(len(out), -1)
@@ -235,12 +274,7 @@ def _finish(z, affine, bias, span, activation, margin, out):  # noqa: C901 (a lo
                     y[k] = SIN(y[k])
             for k in range(block):
                 target[k] = stored(y[k], x[k])
-        for k in range(edge):
-            line[k] = line[length + k]
-            line[edge + length + k] = line[edge + k]
-    for h in range(margin):
-        lines[h] = lines[h + height]
-        lines[height + margin + h] = lines[margin + h]
+    _continue(margin, lines, edge, length)
 
 
 @compiled

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from spinlock.errors import UsageError
 from spinlock.numerics.hidden_noise import HiddenNoise
+from spinlock.numerics.noise import unchanged
 from spinlock.operators.catalogue import HiddenHook, Operator
 from spinlock.operators.cnn import Cnn
 from spinlock.operators.stack.passes import StackPass, plan_pass
@@ -32,10 +33,6 @@ PASS_BYTES = 4 << 30
 def kernels_run_on(device: torch.device) -> bool:
     """Return whether the kernels can run on a device: a GPU, with Triton installed."""
     return device.type == "cuda" and find_spec("triton") is not None
-
-
-def _unchanged(_: int, x: Tensor) -> Tensor:
-    return x
 
 
 class InTurn:
@@ -77,7 +74,7 @@ class InTurn:
             place = {row: k for k, row in enumerate(rows)}
             results = self._operators[owner].ensemble(
                 [states[row : row + 1] for row in rows],
-                [hooks.get(row, _unchanged) for row in rows],
+                [hooks.get(row, unchanged) for row in rows],
                 [[place[other] for other in sharing.get(row, [row])] for row in rows],
             )
             for row, y in zip(rows, results, strict=True):

@@ -8,7 +8,6 @@ first output, or everything where there is no noise) is computed once.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -296,7 +295,7 @@ class _Run:
         """Return O(x; noise) of every member."""
         members = list(states)
         seen = [self._stream(m).state(x, step) for m, x in states.items()]
-        hooks = [partial(_hidden, self._stream(m), step) for m in members]
+        hooks = [self._stream(m).inside(step) for m in members]
         untouched = not any(self._stream(m).touches_operator for m in members)
         if untouched and step == 0 and len(members) == 1 and not self._operator.lockstep:
             if not self._first_output:  # O(x₀), evaluated once while all realizations share their state
@@ -334,7 +333,3 @@ def _peers(members: list[int], member: int) -> list[int]:
     """
     first = members.index(TWIN) if member == TWIN else 0
     return [first if other == 0 else k for k, other in enumerate(members) if other != TWIN]
-
-
-def _hidden(stream: NoiseStream, step: int, layer: int, x: Tensor) -> Tensor:
-    return stream.hidden(layer, x, step)

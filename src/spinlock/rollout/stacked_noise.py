@@ -1,8 +1,8 @@
 """The noise of many rows of a stack, drawn together: the numbers of `NoiseStream`, row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from spinlock.numerics.random import random_words
 DRAWN_ON_GPU = 1 << 24
 """Elements drawn together on a GPU."""
 
-Hook = partial[Tensor]
+Hook = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class StackedNoise:
         if not any(acting):
             return {}
         return {
-            row: partial(_hidden, self._stream(owner, realization), step)
+            row: self._stream(owner, realization).inside(step)
             for row, (owner, realization) in enumerate(
                 zip(owners.tolist(), realizations.tolist(), strict=True)
             )
@@ -202,7 +202,3 @@ class StackedNoise:
                 root = self._filters[owner]
                 white[row] = torch.matmul(root, torch.matmul(white[row], root))
         return white
-
-
-def _hidden(stream: NoiseStream, step: int, layer: int, x: Tensor) -> Tensor:
-    return stream.hidden(layer, x, step)
