@@ -70,11 +70,15 @@ def compared(trajectories: torch.Tensor) -> dict[str, float]:
         assert sorted(order) == sorted(places[name])
         for place, feature in enumerate(order):
             own = mine[:, places[name].index(feature)].astype(np.float64)
-            scale = max(float(np.abs(own).max()), 1e-3)
-            difference = float(np.abs(own - theirs[:, place]).max()) / scale
-            if not difference < 0.01:
-                found[feature] = difference
-    return found
+            found[feature] = _difference(own, theirs[:, place])
+    return {feature: difference for feature, difference in found.items() if not difference < 0.01}
+
+
+def _difference(own: np.ndarray, plain: np.ndarray) -> float:
+    """Return the largest difference as a share of the largest number; NaN where only one of both is."""
+    if np.isnan(own).all() and np.isnan(plain).all():
+        return 0.0
+    return float(np.abs(own - plain).max()) / max(float(np.abs(own).max()), 1e-3)
 
 
 def convolutions(realizations: int, steps: int, channels: int, size: int) -> Callable[[], None]:

@@ -83,6 +83,8 @@ def band(u: Tensor, number: int, statistic: str) -> Tensor:
     p, _, _, rho = power(u)
     edge = [(k / 5) ** 2 * math.sqrt(0.5) for k in (number, number + 1)]
     chosen = p[..., (rho > edge[0] + 1e-7) & (rho <= edge[1] + 1e-7)]
+    if not chosen.shape[-1]:  # no wave of a small grid is that long
+        return p.new_full(p.shape[:-1], math.nan)
     if statistic == "mean":
         return chosen.mean(-1)
     return chosen.amax(-1) if statistic == "max" else chosen.std(-1, correction=0)

@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 
 SMALL = {
     "application": ["--repeats", "1"],
-    "features": ["--grid-size", "64", "--frames", "17", "--realizations", "2", "--repeats", "1"],
+    "features": ["--grid-size", "32", "--frames", "17", "--realizations", "2", "--repeats", "1"],
     "generation": ["--job", "start", "--repeats", "1"],
     "gpu": ["--scale", "0.05", "--repeats", "1"],
     "gpu_kernels": ["--operators", "4", "--steps", "2"],

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Sweep the gain of random operators through the edge of chaos and draw what becomes of each.
 
-    python examples/sweep_edge_of_chaos.py [--samples 48] [--steps 24] [--output edge.png]
+    python examples/sweep_edge_of_chaos.py [--samples 48] [--steps 24] [--output FILE]
 
-Nothing but the picture is written.
+Nothing but the picture is written, to datasets/edge.png unless --output says otherwise.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=48)
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--output", type=Path, default=Path("edge.png"))
+    parser.add_argument("--output", type=Path, default=Path("datasets/edge.png"))
     options = parser.parse_args()
 
     rows = VirtualDataset(load_config(space(options.steps)), length=options.samples)
@@ -64,6 +64,7 @@ def main() -> None:
     axis.axhline(0.0, color="0.6", linewidth=0.8)
     axis.set(xscale="log", xlabel="gain", ylabel="Lyapunov exponent per step")
     axis.legend()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.output, dpi=120, metadata={"Software": None})
     plt.close(figure)
     print(f"wrote {options.output}")

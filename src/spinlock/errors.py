@@ -20,6 +20,10 @@ class ConfigError(UsageError):
     """One or more faults of a configuration, all of them listed in the message."""
 
 
+class MissingPartError(ConfigError):
+    """A stored configuration names a part that is registered nowhere here: its plugin is not installed."""
+
+
 class OptionError(UsageError, ValueError):
     """A value that an option of a catalogue entry does not accept."""
 
@@ -38,6 +42,21 @@ class StorageError(SpinlockError):
 
 class UnavailableError(StorageError):
     """What stands at a path cannot be read now, sound or not: nothing, in use, or forbidden."""
+
+
+class UnsoundError(StorageError):
+    """What stands at a path is no sound dataset.
+
+    Attributes
+    ----------
+    reason
+        Why, in a clause.
+    is_foreign
+        Whether Spinlock, or this version of it, may not have made it at all.
+    """
+
+    reason: str = ""
+    is_foreign: bool = False
 
 
 class ForeignError(StorageError):

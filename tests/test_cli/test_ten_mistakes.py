@@ -97,8 +97,8 @@ def open_for_writing(place, _patch):
 
 @contextmanager
 def another_run(place, _patch):
-    (place / "shared.h5.parts").mkdir()
-    with DirectoryLock(place / "shared.h5.parts"):
+    (place / "datasets" / "shared.h5.parts").mkdir()
+    with DirectoryLock(place / "datasets" / "shared.h5.parts"):
         yield
 
 
@@ -119,7 +119,7 @@ def interrupted(_place, patch):
 def interrupted_before(place, patch):
     quiet = redirect_stderr(io.StringIO())
     with pytest.MonkeyPatch.context() as inner, interrupted(place, inner), tiny.unchecked_shapes(), quiet:
-        run(["generate", "--config", "my.yaml", "--output", "interrupted.h5"])
+        run(["generate", "--config", "my.yaml", "--output", "datasets/interrupted.h5"])
     yield
 
 
@@ -136,7 +136,7 @@ SCENES = [
     ("--confg", 2, nothing),
     ("--num-timesteps 0", 2, nothing),
     ("--range 5", 2, nothing),
-    ("--plot metadata.jpg", 2, nothing),
+    ("--plot datasets/metadata.jpg", 2, nothing),
     ("large.h5", 1, small_disk),
     ("--to parquet", 2, without_extras),
     ("my.zarr", 2, without_extras),
@@ -145,9 +145,10 @@ SCENES = [
     ("info --dataset datasets/test_100.h5", 1, open_for_writing),
     ("shared.h5", 1, another_run),
     ("--seed 7", 2, nothing),
-    ("--output interrupted.h5", 130, interrupted),
-    ("--dataset interrupted.h5", 1, interrupted_before),
-    ("--output interrupted.h5", 0, interrupted_before),
+    ("--output measurements.h5", 2, nothing),
+    ("--output datasets/interrupted.h5", 130, interrupted),
+    ("--dataset datasets/interrupted.h5", 1, interrupted_before),
+    ("--output datasets/interrupted.h5", 0, interrupted_before),
 ]
 """For each command of the page in its order: a part of it, the exit code, and what goes wrong meanwhile."""
 

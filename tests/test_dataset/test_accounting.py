@@ -3,16 +3,23 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 import tiny
 from spinlock.cli.accounting import render_accounting
+from spinlock.cli.render import render_info
+from spinlock.config.parameters import known_parameters
 from spinlock.dataset import open_dataset
 from spinlock.dataset.accounting import account
+from spinlock.dataset.acting import ACTS_WHERE, POLICIES, acting_rows
+from spinlock.dataset.card import render_card
 from spinlock.dataset.describe import describe
+from spinlock.rollout import policies
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,9 @@ def loud(tmp_path_factory):
 
 def test_each_grouping_holds_every_sample_once(content):
     accounting = content["accounting"]
-    for name, groups in accounting["by"].items():
+    everywhere = {name: groups for name, groups in accounting["by"].items() if name not in ACTS_WHERE}
+    assert len(everywhere) > 8
+    for name, groups in everywhere.items():
         for what in ("samples", "rollouts", "stopped", "overflowed"):
             assert sum(group[what] for group in groups) == accounting["all"][what], (name, what)
         labels = [label for group in groups for label in group["dynamics"]]
@@ -78,6 +87,87 @@ def test_a_range_of_a_parameter_counts_the_samples_whose_value_lies_in_it(conten
         rows = (gains >= low * 0.999) & (gains <= high * 1.001)
         assert group["samples"] == rows.sum()
         assert group["dynamics"].get("diverged", 0) == (rows & diverged).sum()
+
+
+def test_where_a_parameter_acts_is_what_the_catalogues_say():
+    stated = {name: option.when for name, option in known_parameters().items() if option.when}
+    assert {name: (when.option, when.values) for name, when in stated.items()} == ACTS_WHERE
+    assert set(policies) == set(POLICIES)
+
+
+ACTING = {
+    "alpha": lambda ds: ds.metadata["rollout_policies"] == "convex",
+    "dt": lambda ds: ds.metadata["rollout_policies"] == "residual",
+    "gain": lambda ds: np.ones(len(ds), bool),
+}
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_a_parameter_is_counted_over_the_rows_in_which_it_acts(name, content, everything):
+    with open_dataset(everything) as dataset:
+        acting = ACTING[name](dataset)
+        values = dataset.parameters[name][acting]
+        labels = dataset.metadata["dynamics"][acting]
+    groups = content["accounting"]["by"][name]
+    assert sum(group["samples"] for group in groups) == acting.sum() > 0
+    met = Counter(label for group in groups for label in Counter(group["dynamics"]).elements())
+    assert met == Counter(labels.tolist())
+    spread = content["parameters"][name]
+    assert (spread["min"], spread["median"], spread["max"]) == (
+        values.min(), np.median(values), values.max(),
+    )  # fmt: skip
+    assert spread.get("rows") == (None if acting.all() else acting.sum())
+    told = render_accounting(content["accounting"])
+    heading = name if acting.all() else f"{name} (acts in {acting.sum()} of 12)"
+    assert f"\n  {heading}\n" in told
+
+
+class Columns:
+    """A file of four rows: a constant schedule, two others, and one without noise."""
+
+    tables: ClassVar = {
+        "parameters/values/noise_schedule": np.array(["constant", "annealing", "periodic", "periodic"]),
+        "metadata/noise_regimes": np.array(["low", "low", "high", "none"]),
+        "metadata/rollout_policies": np.array(["residual", "convex", "leapfrog", "autoregressive"]),
+    }
+
+    def __init__(self, *names):
+        self.layout = SimpleNamespace(samples=4, parameters=[SimpleNamespace(name=name) for name in names])
+
+    def table(self, path):
+        return self.tables[path]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("schedule_period", [1, 2]),
+        ("noise_schedule", [0, 1, 2]),
+        ("dt", [0, 2]),
+        ("alpha", [1, 2]),
+        ("gain", [0, 1, 2, 3]),
+    ],
+)
+def test_a_condition_holds_with_those_of_what_it_depends_on(name, rows):
+    """In rows of a policy that a plugin made, any constant may act."""
+    assert np.flatnonzero(acting_rows(Columns("noise_schedule"), name)).tolist() == rows
+
+
+def test_a_parameter_that_acts_nowhere_has_no_spread(tmp_path):
+    changes = {
+        "parameter_space.rollout.update_policy": {"type": "choice", "choices": ["residual", "convex"]},
+        "parameter_space.rollout.dt": {"type": "continuous", "bounds": [0.1, 0.9]},
+        "sampling.total_samples": 1,
+    }
+    output = tiny.generate(tmp_path / "a.h5", tiny.PLAIN, changes)
+    with open_dataset(output) as dataset:
+        (policy,) = dataset.metadata["rollout_policies"]
+    content = describe(output)
+    assert policy == "convex"
+    assert content["parameters"]["dt"] == {"counts": {}, "rows": 0}
+    assert "dt (acts in 0 of 1)" in render_accounting(content["accounting"])
+    assert "in the 0 samples where it acts" in render_info(content, verbose=True)
+    assert "| `dt`, in 0 samples |" in render_card(content)
 
 
 def test_the_bias_of_a_collection_shows(loud):

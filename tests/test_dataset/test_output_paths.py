@@ -4,12 +4,15 @@ import os
 import re
 from pathlib import Path
 
+import h5py
 import pytest
 
 import tiny
 from spinlock.config import load_config
 from spinlock.dataset import DatasetGenerationPipeline, open_dataset
 from spinlock.errors import UsageError
+from spinlock.execution.plan import make_plan
+from spinlock.storage import open_stored
 from spinlock.storage.companions import SUFFIXES
 from test_cli.test_hostile_configs import told, tree
 
@@ -102,8 +105,8 @@ REFUSED = {
     f"{'x' * 300}.h5": "is too long a file name",
     "sub": "the path of a file that ends in .h5 or .hdf5",
     "sub.h5/": "the path of a file that ends in .h5 or .hdf5",
-    "../others/precious.h5": "exists and is another dataset, or a damaged one, or none at all",
-    "linked/precious.h5": "exists and is another dataset, or a damaged one, or none at all",
+    "../others/precious.h5": "exists and is no Spinlock dataset that can be read: it is not an HDF5 file",
+    "linked/precious.h5": "exists and is no Spinlock dataset that can be read: it is not an HDF5 file",
     "../others/precious.h5/a.h5": "is not a folder",
     "a\udcff.h5": "it must be a path in UTF-8",
     "a\0.h5": "it must be a path in UTF-8",
@@ -123,6 +126,96 @@ def test_other_paths_are_refused_and_nothing_is_written(place, output):
     assert REFUSED[output] in err
     assert "Traceback" not in err
     assert tree(place) == before
+
+
+SEED = {"sampling.sobol.seed": 7}
+
+
+@pytest.mark.parametrize("end", ["h5", "spin", "zarr"])
+def test_another_dataset_is_told_by_its_plan_and_its_samples(tmp_path, end):
+    output = tmp_path / f"a.{end}"
+    tiny.generate(output, tiny.PLAIN)
+    with open_stored(output) as stored:
+        theirs = stored.attributes["plan_digest"]
+    ours = make_plan(tiny.config_of(output, tiny.PLAIN, SEED)).digest
+    assert ours != theirs
+    told = f"another dataset: 3 samples of the plan {theirs[:16]}, where this run has the plan {ours[:16]}"
+    with pytest.raises(UsageError, match=told):
+        tiny.generate(output, tiny.PLAIN, SEED)
+    tiny.generate(output, tiny.PLAIN)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def change_a_table(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["metadata/lyapunov"][0] = 3.0
+
+
+def break_the_index(path: Path) -> None:
+    (path / "index.h5").write_bytes(b"broken")
+
+
+def break_the_root(path: Path) -> None:
+    cut_short(path / "zarr.json")
+
+
+KEEPS = "With the configuration that made it, --repair keeps what is sound of it"
+
+
+@pytest.mark.parametrize(
+    ("end", "harm", "told", "kept"),
+    [
+        ("h5", cut_short, "is a damaged dataset: it is cut short", True),
+        ("h5", change_a_table, "is a damaged dataset: metadata/lyapunov changed since it was written", True),
+        (
+            "h5",
+            lambda path: path.write_bytes(b""),
+            "is no Spinlock dataset that can be read: it is empty",
+            False,
+        ),
+        ("spin", break_the_index, r"it is not an HDF5 file, or its beginning is damaged \(index.h5\)", True),
+        ("zarr", break_the_root, "is a damaged dataset: zarr cannot read it", False),
+    ],
+)
+def test_a_damaged_dataset_is_told_with_its_fault(tmp_path, end, harm, told, kept):
+    """What stands there stays, and `--repair` is offered where it keeps something."""
+    output = tmp_path / f"a.{end}"
+    tiny.generate(output, tiny.PLAIN)
+    harm(output)
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match=told) as error:
+        tiny.generate(output, tiny.PLAIN)
+    assert (KEEPS in str(error.value)) is kept
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("end", ["spin", "zarr"])
+def test_a_folder_of_other_things_is_none_of_ours(tmp_path, end):
+    output = tmp_path / f"a.{end}"
+    output.mkdir()
+    with pytest.raises(
+        UsageError, match=r"is no Spinlock dataset that can be read: .* or replace it with --force"
+    ):
+        tiny.generate(output, tiny.PLAIN)
+    (output / "notes.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(UsageError, match="is a folder that Spinlock did not make"):
+            DatasetGenerationPipeline(tiny.config_of(output, tiny.PLAIN), force=force).generate()
+
+
+def test_a_dataset_that_may_not_be_read_now_is_not_called_damaged(tmp_path, monkeypatch):
+    output = tmp_path / "a.h5"
+    tiny.generate(output, tiny.PLAIN)
+
+    def in_use(*_args):
+        raise BlockingIOError("in use")
+
+    monkeypatch.setattr("spinlock.storage.opening.h5py.File", in_use)
+    with pytest.raises(UsageError, match=r"is in use: another program has it open for writing.*Nothing was"):
+        tiny.generate(output, tiny.PLAIN)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make files there, and must not")

@@ -224,8 +224,15 @@ def test_an_unreadable_plan_file_is_named(tmp_path):
         tiny.generate(output, tiny.PLAIN)
 
 
-@pytest.mark.parametrize("what", ["another plan", "no dataset", "a shard"])
-def test_what_stands_at_the_path_is_replaced_only_when_asked_and_only_when_done(tmp_path, what):
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("another plan", "is another dataset: 3 samples of the plan"),
+        ("no dataset", "is no Spinlock dataset that can be read: it is not an HDF5 file"),
+        ("a shard", "is no whole dataset: it has 1 sample but no configuration"),
+    ],
+)
+def test_what_stands_at_the_path_is_replaced_only_when_asked_and_only_when_done(tmp_path, what, told):
     output = tmp_path / "a.h5"
     if what == "another plan":
         tiny.generate(output, tiny.PLAIN, {"sampling.sobol.seed": 1})
@@ -235,9 +242,7 @@ def test_what_stands_at_the_path_is_replaced_only_when_asked_and_only_when_done(
     else:
         output.write_text("a diary")
     before = output.read_bytes()
-    with pytest.raises(
-        UsageError, match=r"a\.h5 exists and is another dataset, .* --force; nothing was changed"
-    ):
+    with pytest.raises(UsageError, match=rf"a\.h5 exists and {told}.* --force; nothing was changed"):
         tiny.generate(output, tiny.PLAIN)
     config = tiny.config_of(output, tiny.PLAIN)
     with pytest.raises(InterruptedRunError):

@@ -5,6 +5,7 @@ import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -50,7 +51,22 @@ def test_the_tutorial_of_features(tmp_path: Path) -> None:
     said = alone("demos/feature_extraction_tutorial.py", tmp_path, *words)
     assert "153 features" in said
     assert "aggregated (12, 271)" in said
+    best, *_, chance = map(float, re.findall(r"^ *(\d+\.\d\d)  ", said, re.MULTILINE))
+    assert (best > chance) == ("no column separates better" not in said)
     assert output.is_file()
+
+
+def test_the_tutorial_finds_a_column_that_tells_and_none_in_noise() -> None:
+    """Of 271 columns of noise on 24 rows the best separates well, and no better than shuffled labels do."""
+    tutorial = runpy.run_path(str(EXAMPLES / "demos" / "feature_extraction_tutorial.py"))
+    separation, by_chance = tutorial["separation"], tutorial["by_chance"]
+    noise = np.random.default_rng(1).normal(size=(24, 271))
+    chosen = np.arange(24) < 10
+    chance = by_chance(noise, chosen)
+    assert 1.0 < separation(noise, chosen).max() < chance
+    told = np.column_stack([noise, noise[:, 0] + 4.0 * chosen])
+    assert separation(told, chosen).argmax() == 271
+    assert separation(told, chosen).max() > by_chance(told, chosen)
 
 
 def test_generate_and_read(here: Callable[..., str], tmp_path: Path) -> None:

@@ -112,6 +112,12 @@ def test_it_is_seeded_and_stays_here(path: Path) -> None:
 
 
 @each_notebook
+def test_lines_of_code_are_short(path: Path) -> None:
+    """The site shows 80 characters without scrolling."""
+    assert [line for cell in cells(path) for line in cell.splitlines() if len(line) > 80] == []
+
+
+@each_notebook
 def test_figures_fit_a_phone(path: Path) -> None:
     """No wider than 5.2 inches with letters of 8 points or more: legible at a third of the size."""
     text = "\n".join(cells(path))

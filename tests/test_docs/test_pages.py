@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@contextmanager
+def leaving_only_datasets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in a checkout; what was not there before must stand below datasets/, which git ignores."""
+
+    def standing() -> set[Path]:
+        return {*folder.iterdir(), *(folder / "configs").rglob("*")} - {folder / "datasets"}
+
+    before = standing()
+    monkeypatch.chdir(folder)
+    yield
+    left = [str(path.relative_to(folder)) for path in standing() - before]
+    assert left == [], "a block of a page leaves files beside the checkout"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
@@ -65,27 +80,62 @@ def test_tests_named_in_the_guarantees_exist() -> None:
 
 @pytest.mark.parametrize(("page", "code"), list(blocks("python")), ids=lambda part: getattr(part, "name", ""))
 def test_python_blocks_run(page: Path, code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(checkout)
-    exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
+    with leaving_only_datasets(checkout, monkeypatch):
+        exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
 
 
 def spinlock_lines() -> list[str]:
-    """Return the commands of all pages, each once."""
-    lines = [line for _, code in blocks("bash") for line in code.splitlines()]
+    """Return the commands of all pages, each once; a backslash ends a line that goes on in the next."""
+    lines = [line for _, code in blocks("bash") for line in re.sub(r"\\\n\s*", " ", code).splitlines()]
     return list(dict.fromkeys(line for line in lines if line.startswith("spinlock ")))
 
 
 @pytest.mark.parametrize("line", spinlock_lines())
 def test_command_lines_work(line: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(checkout)
     arguments = shlex.split(line)[1:]
     if arguments[0] == "generate" and not {"--dry-run", "--range"} & set(arguments):
         arguments.append("--dry-run")
     if arguments[0] == "extract-features":
         arguments += ["--overwrite", "--max-samples", "2"]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, leaving_only_datasets(checkout, monkeypatch):
         patch.setattr("spinlock.execution.estimate.CALIBRATED", 2)
         assert run(arguments) == 0
+
+
+@pytest.mark.parametrize(("left", "refused"), [("a.png", True), ("datasets/a.png", False), ("b/c.h5", True)])
+def test_what_a_block_leaves_beside_the_checkout_is_found(
+    left: str, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "/datasets/" in (ROOT / ".gitignore").read_text().splitlines()
+    (tmp_path / "datasets").mkdir()
+    found = False
+    try:
+        with leaving_only_datasets(tmp_path, monkeypatch):
+            Path(left).parent.mkdir(exist_ok=True)
+            Path(left).write_text("left")
+    except AssertionError as error:
+        found = left.split("/", maxsplit=1)[0] in str(error)
+    assert found is refused
+
+
+WIDEST = 80
+"""Characters of a line of code that the site shows without scrolling."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_code_are_short(page: Path) -> None:
+    """Those of output that the program lays out in columns are as it prints them.
+
+    The two commands that set all up stand in one line in the README, which is no page of the site.
+    """
+    wide = [
+        line
+        for language, _, code in BLOCK.findall(page.read_text())
+        if language in ("python", "bash", "yaml", "sh", "toml", "dockerfile")
+        for line in code.splitlines()
+        if len(line) > WIDEST and not (page.name == "README.md" and line.startswith("python3 -m venv"))
+    ]
+    assert wide == []
 
 
 def test_the_readme_has_command_lines() -> None:

@@ -1,6 +1,7 @@
 """Pages, pictures and benchmarks are remade by one command each."""
 
 import importlib.util
+import math
 import re
 import sys
 from pathlib import Path
@@ -75,6 +76,19 @@ def test_every_benchmark_is_run_by_the_command_and_named_on_the_page(benchmarks:
     assert "jobs" not in names
     page = (ROOT / "docs" / "performance.md").read_text()
     assert "python benchmarks/run.py" in page
+
+
+def test_the_plain_features_know_no_waves_that_a_small_grid_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are NaN in both, and a number that only one of both knows is a difference."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    features = module_of(ROOT / "benchmarks" / "features.py")
+    band = features.SPECTRAL["fft_power_scale_0_max"]
+    small, large = (features.rollouts(1, 17, 3, size) for size in (32, 48))
+    assert band(small[0]).isnan().all()
+    assert band(large[0]).isfinite().all()
+    assert features.compared(small) == {}
+    monkeypatch.setitem(features.PER_TIMESTEP, "spatial_mean", lambda u: u.mean((-2, -1)) * math.nan)
+    assert set(features.compared(small)) == {"spatial_mean"}
 
 
 SCRIPT = '''"""Print {what}."""

@@ -210,7 +210,7 @@ def test_tables_of_many_blocks_are_read_and_compared(tmp_path, monkeypatch):
     ("text", "url"),
     [
         ("a.zarr", None),
-        ("/tmp/a.zarr", None),
+        ("/data/a.zarr", None),
         ("s3://bucket/a.zarr", "s3://bucket/a.zarr"),
         ("s3://bucket//a.zarr/", "s3://bucket/a.zarr"),
         ("memory://a.zarr", "memory://a.zarr"),
@@ -229,13 +229,13 @@ def test_a_location_is_a_path_or_a_url(text, url):
     assert isinstance(str(found.parent), str)
 
 
-@pytest.mark.parametrize("text", ["file:///tmp/a.zarr", "file:/tmp/a.zarr", "local:///tmp/a.zarr"])
+@pytest.mark.parametrize("text", ["file:///data/a.zarr", "file:/data/a.zarr", "local:///data/a.zarr"])
 def test_the_url_of_a_file_of_this_machine_is_its_path(text):
     """Else one place would have two names, and a dataset could be taken for another."""
     found = location(text)
     if "://" in text:
         assert not isinstance(found, Url)
-        assert found == Path("/tmp/a.zarr")
+        assert found == Path("/data/a.zarr")
 
 
 def test_what_stands_there_tells_its_form(tmp_path):

@@ -1,6 +1,6 @@
 """What became of the rollouts of a dataset, as a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 HEADING = (
@@ -27,9 +27,15 @@ def _lines(accounting: Mapping[str, Any], labels: list[str]) -> Iterator[Line]:
     yield ["", *counts, *labels]
     yield _line("all", accounting["all"], counts, labels)
     for grouping, groups in accounting["by"].items():
-        yield [grouping] + [""] * len(counts + labels)
+        yield [_heading(grouping, groups, accounting["all"]["samples"])] + [""] * len(counts + labels)
         for group in groups:
             yield _line(f"  {group['value']}", group, counts, labels)
+
+
+def _heading(grouping: str, groups: Iterable[Mapping[str, Any]], samples: int) -> str:
+    """Return the name of a grouping, with the number of samples in it where it leaves some out."""
+    counted = sum(group["samples"] for group in groups)
+    return grouping if counted == samples else f"{grouping} (acts in {counted} of {samples})"
 
 
 def _line(name: str, group: Mapping[str, Any], counts: list[str], labels: list[str]) -> Line:

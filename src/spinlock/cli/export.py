@@ -18,8 +18,10 @@ The directory appears when it is complete. With --split-by rows are divided into
 (0.8, 0.1, 0.1) such that no two of them share a group."""
 
 EXAMPLES = """examples:
-  spinlock export --dataset datasets/test_100.h5 --to webdataset --output exports/webdataset
-  spinlock export --dataset datasets/test_100.h5 --to well --output exports/well --split-by ic_type"""
+  spinlock export --dataset datasets/test_100.h5 --to webdataset \\
+      --output datasets/exports/webdataset
+  spinlock export --dataset datasets/test_100.h5 --to well \\
+      --output datasets/exports/well --split-by ic_type"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

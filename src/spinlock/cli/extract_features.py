@@ -15,8 +15,10 @@ that made the dataset."""
 
 EXAMPLES = """examples:
   spinlock extract-features --dataset datasets/test_100.h5
-  spinlock extract-features --dataset datasets/test_100.h5 --output datasets/test_100_features.h5
-  spinlock extract-features --dataset datasets/test_100.h5 --categories spatial temporal --overwrite"""
+  spinlock extract-features --dataset datasets/test_100.h5 \\
+      --output datasets/test_100_features.h5
+  spinlock extract-features --dataset datasets/test_100.h5 \\
+      --categories spatial temporal --overwrite"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

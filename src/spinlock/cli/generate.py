@@ -14,8 +14,10 @@ a damaged dataset and makes the others again."""
 
 EXAMPLES = """examples:
   spinlock generate --config configs/experiments/test_100.yaml
-  spinlock generate --config configs/experiments/my_experiment.yaml --total-samples 20 --device cpu
-  spinlock generate --config my.yaml --set simulation.num_timesteps=64 dataset.storage.trajectories=all
+  spinlock generate --config configs/experiments/my_experiment.yaml \\
+      --total-samples 20 --device cpu
+  spinlock generate --config my.yaml \\
+      --set simulation.num_timesteps=64 dataset.storage.trajectories=all
   spinlock generate --config my.yaml --executor ray
   spinlock generate --config my.yaml --dry-run
   spinlock generate --config my.yaml --profile

@@ -13,7 +13,7 @@ policy, finite steps, Lyapunov exponents, parameters, and features where there a
 EXAMPLES = """examples:
   spinlock info --dataset datasets/test_100.h5
   spinlock info --dataset datasets/test_100.h5 --verbose
-  spinlock info --dataset datasets/test_100.h5 --plot metadata.png
+  spinlock info --dataset datasets/test_100.h5 --plot datasets/metadata.png
   spinlock info --dataset datasets/test_100.h5 --json | jq .distributions.dynamics"""
 
 

@@ -24,7 +24,7 @@ defaults. --verbose adds sources and other facts."""
 EXAMPLES = """examples:
   spinlock list initial-conditions
   spinlock list operators --json
-  spinlock list config-schema > spinlock.schema.json   (JSON Schema, for editors that complete YAML)"""
+  spinlock list config-schema > datasets/schema.json   (JSON Schema, for editors)"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -233,9 +233,10 @@ def _arrays(arrays: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _spread(spread: Mapping[str, Any]) -> str:
+    acting = f", in the {spread['rows']} samples where it acts" if "rows" in spread else ""
     if "counts" in spread:
-        return shares(spread["counts"])
-    return f"{spread['min']:.4g} … {spread['median']:.4g} … {spread['max']:.4g} (min, median, max)"
+        return f"{shares(spread['counts'])}{acting}".removeprefix(", ")
+    return f"{spread['min']:.4g} … {spread['median']:.4g} … {spread['max']:.4g} (min, median, max){acting}"
 
 
 def _flat(value: Any, key: str = "") -> Iterable[tuple[str, str]]:

@@ -14,10 +14,13 @@ hold for the whole clip. A file suffix in --output names the video (.mp4, .webm,
 beside x.mp4 go to x_frames/; a folder gets <dataset>.mp4 and frames/."""
 
 EXAMPLES = """examples:
-  spinlock visualize-dataset --dataset datasets/test_100.h5 --output evolution.mp4
-  spinlock visualize-dataset --dataset datasets/test_100.h5 --output analysis.mp4 --steps 100 \\
-      --aggregates entropy spectral pca --color-norm-mode per-operator --display-realizations 2
-  spinlock visualize-dataset --dataset datasets/test_100.h5 --output pictures/ --format frames --stride 10"""
+  spinlock visualize-dataset --dataset datasets/test_100.h5 \\
+      --output datasets/ensembles.mp4
+  spinlock visualize-dataset --dataset datasets/test_100.h5 \\
+      --output datasets/analysis.mp4 --steps 100 --display-realizations 2 \\
+      --aggregates entropy spectral pca --color-norm-mode per-operator
+  spinlock visualize-dataset --dataset datasets/test_100.h5 \\
+      --output datasets/pictures/ --format frames --stride 10"""
 
 AGGREGATES = ("mean", "envelope", "entropy")
 

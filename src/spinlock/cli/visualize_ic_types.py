@@ -10,9 +10,12 @@ under headings. A type's pictures depend on its name, the seed and the number of
 on what else is shown."""
 
 EXAMPLES = """examples:
-  spinlock visualize-ic-types --output gallery.png --add-labels --add-spacing
-  spinlock visualize-ic-types --tiers baseline tier1 --output gallery.png --variations 5
-  spinlock visualize-ic-types --ic-types turing_pattern bz_reaction --output chemistry.png --channels strip"""
+  spinlock visualize-ic-types --output datasets/gallery.png \\
+      --add-labels --add-spacing
+  spinlock visualize-ic-types --tiers baseline tier1 --variations 5 \\
+      --output datasets/gallery.png
+  spinlock visualize-ic-types --ic-types turing_pattern bz_reaction \\
+      --output datasets/chemistry.png --channels strip"""
 
 TIERS = ("baseline", "tier1", "tier2", "tier3", "tier4", "all")
 

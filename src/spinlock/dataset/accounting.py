@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spinlock.dataset.acting import acting_rows
 from spinlock.storage import StoredDataset
 
 GROUPINGS = ("ic_types", "rollout_policies", "grid_sizes", "noise_regimes")
@@ -19,6 +20,9 @@ INTERVALS = 4
 MOST_GROUPS = 64
 """Groups of one grouping; where there are more values, the largest groups are told, and how many are not."""
 
+EVERY = slice(None)
+"""All samples."""
+
 Group = dict[str, Any]
 
 
@@ -26,7 +30,8 @@ def account(file: StoredDataset, num_timesteps: int) -> dict[str, Any]:
     """Return what became of all rollouts, and of those of every type, policy and parameter range.
 
     Every sample is in exactly one group of each grouping, and has exactly one dynamics label, so the counts
-    of a grouping add up to those of the whole. Needs no torch.
+    of a grouping add up to those of the whole; of a parameter that does not act everywhere, to those of the
+    samples in which it acts. Needs no torch.
 
     Returns
     -------
@@ -42,10 +47,11 @@ def account(file: StoredDataset, num_timesteps: int) -> dict[str, Any]:
     for column, parameter in enumerate(file.layout.parameters):
         if parameter.name in SAID_BY_THEM:
             continue
-        values = file.table(f"parameters/values/{parameter.name}")
+        rows = np.flatnonzero(acting_rows(file, parameter.name))
+        values = file.table(f"parameters/values/{parameter.name}")[rows]
         few = values.dtype.kind in "USb" or np.unique(values).size <= INTERVALS
-        parts = _values(values) if few else _intervals(values, points[:, column])
-        by[parameter.name] = count.groups(*parts)
+        parts = _values(values) if few else _intervals(values, points[rows, column])
+        by[parameter.name] = count.groups(*parts, rows)
     (whole,) = count.groups(["all"], np.zeros(file.layout.samples, np.int64))
     return {"all": whole, "by": by}
 
@@ -62,8 +68,10 @@ class _Count:
         self._overflowed = (file.table(overflow) > 0).sum(axis=1) if overflow in paths else 0 * self._stopped
         self._labels, self._label = np.unique(file.table("metadata/dynamics"), return_inverse=True)
 
-    def groups(self, names: list[str], group: NDArray[np.int64]) -> list[Group]:
-        """Return the groups named, given the number of the group of each sample."""
+    def groups(
+        self, names: list[str], group: NDArray[np.int64], rows: NDArray[np.int64] | slice = EVERY
+    ) -> list[Group]:
+        """Return the groups named, given the number of the group of each sample, or of those in ``rows``."""
         samples = np.bincount(group, minlength=len(names))
         if len(names) > MOST_GROUPS:
             rank = np.argsort(np.argsort(-samples, kind="stable"))
@@ -73,9 +81,9 @@ class _Count:
             names = [*(names[number] for number in kept), f"{len(names) - kept.size} others"]
             group = place[group]
             samples = np.bincount(group, minlength=len(names))
-        sums = [np.bincount(group, each, len(names)) for each in (self._stopped, self._overflowed)]
+        sums = [np.bincount(group, each[rows], len(names)) for each in (self._stopped, self._overflowed)]
         labels = np.zeros((len(names), self._labels.size), np.int64)
-        np.add.at(labels, (group, self._label), 1)
+        np.add.at(labels, (group, self._label[rows]), 1)
         return [
             {
                 "value": name,

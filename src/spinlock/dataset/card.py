@@ -244,11 +244,16 @@ def _distributions(content: Content) -> list[str]:
         ("update policies", shares(found["rollout_policies"])),
         ("noise regimes", shares(found["noise_regimes"])),
     ]
-    parameters = [(literal(name), *_spread(spread)) for name, spread in content["parameters"].items()]
+    parameters = [(_acting(name, spread), *_spread(spread)) for name, spread in content["parameters"].items()]
     sections = ["## Distributions", table(("", "samples (share)"), named)]
     if parameters:
         sections += ["Sampled parameters:", table(("parameter", "smallest", "median", "largest"), parameters)]
     return sections
+
+
+def _acting(name: str, spread: Mapping[str, Any]) -> str:
+    """Return the name of a parameter, with the number of samples in which it acts where that is not all."""
+    return f"{literal(name)}, in {counted(spread['rows'], 'sample')}" if "rows" in spread else literal(name)
 
 
 def _spread(spread: Mapping[str, Any]) -> Sequence[str]:

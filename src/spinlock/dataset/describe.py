@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spinlock.dataset.accounting import account
+from spinlock.dataset.acting import acting_rows
 from spinlock.dataset.open import complete_file
 from spinlock.dataset.statements import understood
 from spinlock.storage import StoredDataset
@@ -46,9 +47,7 @@ def described(file: StoredDataset) -> dict[str, Any]:
             "features": _features(file),
             "rollouts": _rollouts(file, parsed["config"]),
             "accounting": account(file, parsed["config"]["simulation"]["num_timesteps"]),
-            "parameters": {
-                p.name: _spread(file.table(f"parameters/values/{p.name}")) for p in file.layout.parameters
-            },
+            "parameters": {p.name: _parameter(file, p.name) for p in file.layout.parameters},
             **parsed,
         }
 
@@ -91,7 +90,14 @@ def _features(file: StoredDataset) -> dict[str, Any] | None:
     }
 
 
+def _parameter(file: StoredDataset, name: str) -> dict[str, Any]:
+    """Return the spread of a sampled parameter over the rows in which it acts, and their number if fewer."""
+    acting = acting_rows(file, name)
+    spread = _spread(file.table(f"parameters/values/{name}")[acting])
+    return spread if acting.all() else {**spread, "rows": int(acting.sum())}
+
+
 def _spread(column: np.ndarray) -> dict[str, Any]:
-    if column.dtype.kind in "USb":
+    if column.dtype.kind in "USb" or not column.size:
         return {"counts": _counts(column)}
     return {"min": column.min().item(), "median": float(np.median(column)), "max": column.max().item()}

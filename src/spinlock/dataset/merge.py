@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spinlock.config import config_from_stored
+from spinlock.config.missing_parts import naming_missing_parts
 from spinlock.dataset.joining import join_shards
 from spinlock.dataset.output import check_output, require_disk, resolved_output
 from spinlock.dataset.part import ranges_in_words, row_ranges
@@ -135,7 +136,8 @@ def _common_plan(directories: Sequence[Path], output: str) -> Plan:
     config: dict[str, Any] = dict(stated[0]["config"])
     storage = {**config["dataset"]["storage"], "backend": "auto"}
     config["dataset"] = {**config["dataset"], "output_path": output, "storage": storage}
-    plan = make_plan(config_from_stored(config))
+    with naming_missing_parts(config):
+        plan = make_plan(config_from_stored(config))
     if plan.digest != stated[0]["digest"]:
         raise UsageError(
             f"{directories[0]} was made by another version of Spinlock, whose plan of the same configuration "

@@ -243,12 +243,16 @@ class Dataset(Closing, Drawn):
 
         Raises
         ------
+        MissingPartError
+            If a part that it names is registered nowhere here.
         StorageError
             If this version of Spinlock makes another plan of the stored configuration.
         """
+        from spinlock.config.missing_parts import naming_missing_parts
         from spinlock.execution.plan import make_plan
 
-        plan = make_plan(self.config)
+        with naming_missing_parts(self._file.config):
+            plan = make_plan(self.config)
         stored = self._file.attributes["plan_digest"]
         if plan.digest != stored:
             version = self._file.attributes["spinlock_version"]

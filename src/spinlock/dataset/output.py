@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spinlock.errors import StorageError, UsageError
-from spinlock.storage import Url, form_to_make, is_taken, location, open_stored, read_receipts, require_space
+from spinlock.counting import counted
+from spinlock.errors import StorageError, UnavailableError, UnsoundError, UsageError
+from spinlock.storage import (
+    Url,
+    form_at,
+    form_to_make,
+    is_taken,
+    location,
+    open_stored,
+    read_receipts,
+    require_space,
+)
 from spinlock.storage.companions import SUFFIXES
 from spinlock.storage.feature_layout import FeatureLayout
-from spinlock.storage.locations import Form
+from spinlock.storage.locations import INDEX_NAME, Form
 
 if TYPE_CHECKING:
     from spinlock.execution.plan import Plan
@@ -55,21 +65,53 @@ def check_output(output: Path, plan: "Plan", *, force: bool, fresh: bool) -> boo
     check_name(output, form=form_to_make(output))
     require_packages(output)
     if is_taken(output) and not force:
-        if plan.digest == _stored_digest(output):
-            if fresh:
-                raise UsageError(
-                    f"{output} is complete; --fresh drops partial work only, --force replaces the dataset"
-                )
-            return True
-        raise UsageError(
-            f"{output} exists and is another dataset, or a damaged one, or none at all. Choose another "
-            "--output, keep what is sound of a damaged one with --repair, or replace it with --force; "
-            "nothing was changed"
-        )
+        _require_dataset_of(output, plan)
+        if fresh:
+            raise UsageError(
+                f"{output} is complete; --fresh drops partial work only, --force replaces the dataset"
+            )
+        return True
     if force:
         _refuse_foreign_folder(output)
     check_writable(output)
     return False
+
+
+def _require_dataset_of(output: Path, plan: "Plan") -> None:
+    """Raise `UsageError` where what stands there is not the dataset of this plan, saying what it is."""
+    remedy = "Choose another --output, or replace it with --force; nothing was changed"
+    try:
+        with open_stored(output) as stored:
+            digest = stored.attributes.get("plan_digest") if stored.config else None
+            count = counted(stored.layout.samples, "sample")
+    except UnavailableError as error:
+        raise UsageError(f"{error}. Nothing was changed") from error
+    except StorageError as error:
+        _refuse_foreign_folder(output)
+        raise UsageError(f"{output} exists and {_fault_of(output, error)}. {remedy}") from error
+    if digest is None:
+        raise UsageError(
+            f"{output} exists and is no whole dataset: it has {count} but no configuration, like a shard of "
+            f"a run. {remedy}"
+        )
+    if digest != plan.digest:
+        raise UsageError(
+            f"{output} exists and is another dataset: {count} of the plan {str(digest)[:16]}, where this run "
+            f"has the plan {plan.digest[:16]}. {remedy}"
+        )
+
+
+def _fault_of(output: Path, error: StorageError) -> str:
+    """Return what stands at a path where opening it failed, and what can be kept of it."""
+    reason = error.reason if isinstance(error, UnsoundError) else str(error)
+    has_index = form_at(output) == "spin" and (output / INDEX_NAME).is_file()
+    if has_index:
+        reason = f"{reason} ({INDEX_NAME})"
+    foreign = isinstance(error, UnsoundError) and error.is_foreign
+    fault = f"is {'no Spinlock dataset that can be read' if foreign else 'a damaged dataset'}: {reason}"
+    if form_at(output) == "zarr" or (foreign and not has_index):
+        return fault
+    return f"{fault}. With the configuration that made it, --repair keeps what is sound of it"
 
 
 OURS = ("index.h5", "plan.json", "shards", "receipts", "metadata/checksums", "outputs/fields")
@@ -134,14 +176,6 @@ def check_replaceable(output: Path, remedy: str) -> None:
     """Raise `UsageError` where a file stands there that is read-only; ``remedy`` is what to do."""
     if output.exists() and not os.access(output, os.W_OK):
         raise UsageError(f"{output} is read-only; {remedy}. Nothing was changed")
-
-
-def _stored_digest(output: Path) -> str | None:
-    try:
-        with open_stored(output) as file:
-            return file.attributes.get("plan_digest") if file.config else None
-    except StorageError:
-        return None
 
 
 def needed_bytes(data_bytes: float, committed: int = 0, form: Form = "hdf5") -> int:

@@ -14,7 +14,7 @@ from spinlock.dataset.finite import finite_frames
 from spinlock.dataset.open import Dataset
 from spinlock.dataset.rows import draw_faults
 from spinlock.dataset.statements import understood
-from spinlock.errors import SpinlockError, UnavailableError
+from spinlock.errors import MissingPartError, SpinlockError, UnavailableError
 from spinlock.storage import is_taken, location, verify
 from spinlock.storage.opening import ways_to_mend
 
@@ -98,6 +98,10 @@ def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], d
     try:
         with understood(dataset.path):
             failures.extend(check(dataset))  # what was found before an error stays
+    except MissingPartError as error:
+        report.checked.pop()
+        if f"not checked: {error}" not in report.failures:
+            report.failures.append(f"not checked: {error}")
     except SpinlockError as error:
         failures.append(str(error))
     report.failures += [f"{name}: {failure}" for failure in failures[:MOST_FAILURES]]

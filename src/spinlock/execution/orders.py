@@ -69,11 +69,13 @@ class Order:
             Where its digest is not that of the order.
         """
         from spinlock.config import config_from_stored
+        from spinlock.config.missing_parts import naming_missing_parts
         from spinlock.execution.devices import prepare_process
         from spinlock.execution.plan import make_plan
 
         prepare_process()
-        plan = make_plan(config_from_stored(dict(self.config)))
+        with naming_missing_parts(self.config):
+            plan = make_plan(config_from_stored(dict(self.config)))
         if plan.digest != self.digest:
             raise OtherPlanError(
                 f"the plan made here has digest {plan.digest}, the driver's has {self.digest}: install "

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spinlock.errors import ForeignError, StorageError, UnavailableError
+from spinlock.errors import ForeignError, StorageError, UnavailableError, UnsoundError
 from spinlock.registry import near_miss
 from spinlock.storage.chunks import chunks_in_row
 from spinlock.storage.digest import digest_faults
@@ -53,12 +53,14 @@ def foreign(reason: str) -> ForeignError:
     )
 
 
-def refuse(path: Path, reason: Exception | str) -> StorageError:
+def refuse(path: Path, reason: Exception | str) -> UnsoundError:
     """Return the error for a file that must not be read: where, why, and what to do."""
     instead = reason.instead if isinstance(reason, ForeignError) else remedy(path)
     if isinstance(reason, Exception) and not isinstance(reason, StorageError):
         reason = f"HDF5 cannot read it ({error_text(reason)})"
-    return StorageError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {instead}")
+    error = UnsoundError(f"{path} is not a sound Spinlock dataset: {reason}. What to do: {instead}")
+    error.reason, error.is_foreign = str(reason), isinstance(reason, ForeignError)
+    return error
 
 
 def missing(path: Path) -> UnavailableError:
@@ -99,7 +101,7 @@ def open_h5(path: Path) -> h5py.File:
 
 def _reason(path: Path, message: str) -> ForeignError | str:
     if path.stat().st_size == 0:
-        return "it is empty"
+        return foreign("it is empty")
     if "truncated" in message:
         return "it is cut short (truncated)"
     if "consistency flags" in message or "already open for write" in message:
