@@ -188,7 +188,8 @@ def test_the_command_repairs_and_messages_name_it(sound, copy, capsys):
     edited(copy, lambda f: f["metadata"].attrs.__delitem__("creation_date"))
     code, said = run()
     assert code == 2
-    assert "keep what is sound of a damaged one with --repair" in said
+    assert "is a damaged dataset: " in said
+    assert "--repair keeps what is sound of it" in said
     (note,) = validate(copy).notes
     assert "`spinlock generate --repair`" in note
     code, said = run("--repair", "--dry-run")

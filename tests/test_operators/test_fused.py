@@ -1,15 +1,16 @@
 """The compiled pass behind a convolution: its definition, its bits, and the gradient put beside it."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from spinlock.errors import UsageError
+from spinlock.keys import Key
+from spinlock.numerics.noise import NoiseStream, noise
 from spinlock.operators import fused
 from spinlock.operators.activations import ACTIVATIONS
-from spinlock.operators.block import ONEDNN_PIXELS, inside, wrap
+from spinlock.operators.block import inside, wrap
 from spinlock.operators.normalization import EPSILON, groups
 from test_operators.network_samples import keyed_states, operator
 
@@ -91,15 +92,27 @@ def test_wrap_is_circular_padding_in_any_order_of_memory(dtype, layout, channels
     assert np.array_equal(fused.wrapped(bits, margin), fused.plain_wrapped(bits, margin))
 
 
-@pytest.mark.parametrize("width", [1, 5, 32])
-def test_convolutions_are_torchs_on_both_sides_of_the_switch_to_onednn(width):
-    side = math.isqrt(ONEDNN_PIXELS)
-    for size in (side - 4, side):  # with the margin the first stays below
-        block = operator(channels=3, num_layers=1, base_channels=width, normalization="none").blocks[0]
-        x = wrap(keyed_states(1, 3, size), block.margin)
-        (y,) = block([x], [[0]], 0)
-        exact = functional.gelu(functional.conv2d(x.double(), block.weight.double(), block.bias.double()))
-        assert (y - exact).abs().max() < 2e-5
+def test_a_margin_beyond_the_field_is_refused():
+    for x in (keyed_states(1, 1, 4), keyed_states(1, 1, 4).double()):
+        with pytest.raises(UsageError, match=r"kernel of 15 pixels needs a grid of at least 7: .* 4 × 4"):
+            operator(channels=1, kernel_size=15).to(x.dtype)(x)
+
+
+@pytest.mark.parametrize(("size", "channels", "width"), [(8, 3, 4), (64, 1, 1), (64, 3, 32), (12, 2, 7)])
+def test_a_convolution_is_that_of_torch(size, channels, width):
+    block = operator(channels=channels, num_layers=1, base_channels=width, normalization="none").blocks[0]
+    x = wrap(keyed_states(1, channels, size), block.margin)
+    (y,) = block([x], [[0]], 0)
+    exact = functional.gelu(functional.conv2d(x.double(), block.weight.double(), block.bias.double()))
+    assert (y - exact).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("size", [8, 64])
+def test_number_formats_do_not_mix(size):
+    network = operator(num_layers=2)
+    network.blocks[0].bfloat16()
+    with pytest.raises(RuntimeError, match=r"(?i)type"):
+        network(keyed_states(1, size=size))
 
 
 def test_no_groups_normalize_nothing():
@@ -112,7 +125,10 @@ def test_a_constant_field_becomes_its_bias():
     assert (fused.settle(z, 4, EPSILON, np.full(4, 2, np.float32), "relu", 1) == 2).all()
 
 
-@pytest.mark.parametrize(("kernel_size", "width", "size"), [(3, 13, 24), (5, 24, 64), (3, 32, 32)])
+@pytest.mark.parametrize(
+    ("kernel_size", "width", "size"),
+    [(3, 13, 24), (5, 24, 64), (3, 32, 32), (3, 8, 16), (3, 3, 8), (3, 9, 24)],
+)
 @pytest.mark.parametrize("normalization", ["none", "instance", "group", "batch"])
 def test_every_pixel_is_treated_alike_to_the_last_bit(kernel_size, width, size, normalization):
     network = operator(
@@ -169,3 +185,18 @@ def test_a_gradient_changes_no_bit_and_is_right(normalization, block, width, siz
         2 * step
     )
     assert float((traced.grad * towards).sum()) == pytest.approx(float(slope), rel=2e-2)
+
+
+@pytest.mark.parametrize("noise_type", ["multiplicative", "dropout"])
+@pytest.mark.parametrize(("block", "width"), [("conv", 8), ("residual", 12)])
+def test_a_gradient_changes_no_bit_where_noise_acts_inside(noise_type, block, width):
+    network = operator(num_layers=3, base_channels=width, block=block)
+    model = noise(noise_type=noise_type, noise_scale=0.1, noise_location="hidden")
+    x = keyed_states(1, size=40)
+
+    def applied(state):
+        hook = NoiseStream(model, Key(1), 0, 0, 40, x.device).inside(2)
+        return network.ensemble([state], [hook], [[0]])[0]
+
+    assert torch.equal(applied(x.clone().requires_grad_(True)).detach(), applied(x))
+    assert not torch.equal(applied(x), network(x))

@@ -153,7 +153,7 @@ TRANSFORMS = {
 }
 
 
-def unchanged(_: int, x: Tensor) -> Tensor:
+def unchanged(layer: int, x: Tensor) -> Tensor:  # noqa: ARG001 (what is called in its place has a layer)
     """Return the output of a hidden block as the next one sees it where nothing acts inside an operator."""
     return x
 

@@ -16,6 +16,7 @@ from torch.autograd.function import FunctionCtx
 from torch.backends import mkldnn
 from torch.nn import functional
 
+from spinlock.errors import UsageError
 from spinlock.operators import fused
 from spinlock.operators.activations import ACTIVATIONS, Activation
 from spinlock.operators.normalization import (
@@ -30,19 +31,21 @@ from spinlock.operators.normalization import (
 FUSED = (torch.float32, torch.bfloat16)
 """Number formats that the compiled pass takes; it computes in float32."""
 
-ONEDNN_PIXELS = 1024
-"""From so many pixels on oneDNN is faster, with few channels twice as fast, than what torch would choose."""
-
 State = Float[Tensor, "1 c h w"]
 Hidden = Float[Tensor, "1 k h w"]
 Wrapped = Float[Tensor, "1 c h2 w2"]
 
 
 def wrap(x: State, margin: int) -> Wrapped:
-    """Return a field continued periodically by ``margin`` pixels on all sides."""
+    """Return a field continued periodically by ``margin`` pixels on all sides, no more than it has itself."""
     if not margin:
         return x
-    if _compiled_for(x) and not _traced(x):
+    if margin > min(x.shape[-2:]):
+        raise UsageError(
+            f"a kernel of {2 * margin + 1} pixels needs a grid of at least {margin}: the state has "
+            f"{x.shape[-2]} × {x.shape[-1]}"
+        )
+    if _compiled_for(x) and not (torch.is_grad_enabled() and x.requires_grad):
         return _hidden(fused.wrapped(_pixels(x.detach()), margin))
     return functional.pad(x, (margin,) * 4, mode="circular")
 
@@ -56,9 +59,20 @@ def _compiled_for(x: Tensor) -> bool:
     return x.dtype in FUSED and x.device.type == "cpu"
 
 
-def _traced(*tensors: Tensor) -> bool:
-    """Return whether a gradient with respect to one of them will be asked for."""
-    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+def _convolution(padded: Wrapped, weight: Tensor) -> Hidden:
+    """Return the convolution W ∗ x of a wrapped x; float32 on a CPU always by oneDNN.
+
+    Torch would give fields of few values to code of its own, which takes up to twice the time and does not
+    treat all pixels alike.
+    """
+    padded = channels_last(padded)
+    if (
+        padded.device.type == "cpu"
+        and padded.dtype == weight.dtype == torch.float32
+        and mkldnn.is_available()
+    ):
+        return torch.mkldnn_convolution(padded, weight, None, (0, 0), (1, 1), (1, 1), 1)
+    return functional.conv2d(padded, weight)
 
 
 class HiddenBlock(nn.Module):
@@ -89,33 +103,21 @@ class HiddenBlock(nn.Module):
 
         With batch normalization state k is normalized by the statistics of the positions ``peers[k]``.
         """
-        outputs = self._branch(wrapped, peers, 0 if self.residual else margin)
-        if not self.residual:
-            return outputs
-        seen = [self._carried(inside(x, self.margin)) for x in wrapped]
-        return [wrap((x + y) * math.sqrt(0.5), margin) for x, y in zip(seen, outputs, strict=True)]
-
-    def _branch(
-        self, wrapped: Sequence[Wrapped], peers: Sequence[Sequence[int]], margin: int
-    ) -> list[Tensor]:
-        """Return φ(norm(W ∗ x) + b), wrapped by ``margin``."""
-        compiled = _compiled_for(wrapped[0])
-        traced = _traced(*wrapped, *self.parameters())
-        if compiled and not traced:
-            return self._fused([self._convolved(x) for x in wrapped], peers, margin)
-        convolved = [functional.conv2d(channels_last(x), self.weight) for x in wrapped]
-        outputs = self._composed(convolved, peers)
-        if compiled:
-            exact = self._fused([self._convolved(x) for x in wrapped], peers, 0)
-            outputs = list(map(_with_gradient, exact, outputs))
+        convolved = [_convolution(x, self.weight) for x in wrapped]
+        traced = torch.is_grad_enabled() and any(z.requires_grad for z in (*convolved, self.bias))
+        if not _compiled_for(convolved[0]):
+            outputs = self._composed(convolved, peers)
+        elif traced:
+            exact = self._fused([z.detach() for z in convolved], peers, 0)
+            outputs = list(map(_with_gradient, exact, self._composed(convolved, peers)))
+        elif self.residual:
+            outputs = self._fused(convolved, peers, 0)
+        else:
+            return self._fused(convolved, peers, margin)
+        if self.residual:
+            seen = [self._carried(inside(x, self.margin)) for x in wrapped]
+            outputs = [(x + y) * math.sqrt(0.5) for x, y in zip(seen, outputs, strict=True)]
         return [wrap(y, margin) for y in outputs]
-
-    def _convolved(self, padded: Wrapped) -> Hidden:
-        """Return the circular convolution W ∗ x of a wrapped x on a CPU, without a gradient."""
-        padded, weight = channels_last(padded.detach()), self.weight.detach()
-        if padded.dtype == torch.float32 and padded[0, 0].numel() >= ONEDNN_PIXELS and mkldnn.is_available():
-            return torch.mkldnn_convolution(padded, weight, None, (0, 0), (1, 1), (1, 1), 1)
-        return functional.conv2d(padded, weight)
 
     def _carried(self, x: State) -> Hidden:
         return x if self.shortcut is None else functional.conv2d(channels_last(x), self.shortcut)

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from spinlock.errors import UsageError
 from spinlock.numerics.noise import unchanged
 from spinlock.numerics.pinned import pinned_arithmetic
 from spinlock.operators.activations import Activation, Signal
-from spinlock.operators.block import HiddenBlock, Wrapped, channels_last, inside, wrap
+from spinlock.operators.block import HiddenBlock, channels_last, wrap
 from spinlock.operators.catalogue import HiddenHook, WeightKeys, operator_family
 from spinlock.operators.normalization import Normalization
 from spinlock.registry import Integer, Real
@@ -61,6 +62,8 @@ class Cnn(nn.Module):
         Each state is computed as in a rollout: alone, and on a CPU on one torch thread. So row k of a batch
         has the bits of state k alone (batch normalization apart).
         """
+        if x.ndim != 4:
+            raise UsageError(f"states must be [B, C, H, W]: these are {list(x.shape)}")
         if len(x) == 0:
             return x.clone()
         with pinned_arithmetic() if x.device.type == "cpu" else nullcontext():
@@ -83,9 +86,12 @@ class Cnn(nn.Module):
         blocks = [block for block in self.blocks if isinstance(block, HiddenBlock)]
         margins = [*(block.margin for block in blocks), 0]
         wrapped = [wrap(x.to(self.weight.dtype), margins[0]) for x in states]
+        acting = any(hook is not unchanged for hook in hooks)
         for layer, (block, margin) in enumerate(zip(blocks, margins[1:], strict=True)):
-            finished = block(wrapped, peers, margin)
-            wrapped = [_seen(hook, layer, x, margin) for hook, x in zip(hooks, finished, strict=True)]
+            wrapped = block(wrapped, peers, 0 if acting else margin)
+            if acting:
+                hidden = [hook(layer, channels_last(x)) for hook, x in zip(hooks, wrapped, strict=True)]
+                wrapped = [wrap(x, margin) for x in hidden]
         return [self._read_out(h, x) for h, x in zip(wrapped, states, strict=True)]
 
     def _read_out(self, hidden: Tensor, x: Tensor) -> Tensor:
@@ -94,11 +100,6 @@ class Cnn(nn.Module):
         y = torch.addmm(self.bias[:, None], self.weight.flatten(1), pixels)
         y = y.view(x.shape).to(x.dtype)
         return y.tanh() if self.bounded else y
-
-
-def _seen(hook: HiddenHook, layer: int, padded: Wrapped, margin: int) -> Wrapped:
-    """Return what the next block sees of a block's output, both wrapped."""
-    return padded if hook is unchanged else wrap(hook(layer, inside(padded, margin)), margin)
 
 
 @operator_family(
