@@ -189,7 +189,7 @@ def test_the_command_repairs_and_messages_name_it(sound, copy, capsys):
     code, said = run()
     assert code == 2
     assert "is a damaged dataset: " in said
-    assert "--repair keeps what is sound of it" in said
+    assert "--repair keeps what is sound of it and makes the rest again" in said
     (note,) = validate(copy).notes
     assert "`spinlock generate --repair`" in note
     code, said = run("--repair", "--dry-run")

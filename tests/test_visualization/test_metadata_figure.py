@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 
 from spinlock.rollout import dynamics
 from spinlock.visualization.metadata_figure import (
@@ -61,6 +61,22 @@ def test_every_sample_is_counted_once_in_every_marginal():
     assert panel(figure, "gain").get_xscale() == "log"
     assert panel(figure, "alpha").get_xscale() == "linear"
     assert len(panel(figure, "layers").get_xticks()) == 3
+
+
+def test_a_marginal_counts_the_samples_in_which_its_parameter_acts():
+    number = np.arange(60)
+    figure = shown(
+        60,
+        (
+            Axis("alpha", number / 59, acts=number % 3 == 0),
+            Axis("schedule", np.array(["a", "b"])[number % 2], acts=number < 7),
+            Axis("dt", number / 59, acts=number < 0),
+        ),
+    )
+    for title, count in (("alpha (acts in 20)", 20), ("schedule (acts in 7)", 7), ("dt (acts in 0)", 0)):
+        assert heights(panel(figure, title)) == count
+    colours = {bar.get_facecolor() for bar in panel(figure, "alpha").patches if bar.get_height()}
+    assert colours == {to_rgba(COLOURS[LABELS[0]][0])}  # rows 0, 3, 6, … have the first label
 
 
 def test_shares_of_each_group_add_up_to_one():

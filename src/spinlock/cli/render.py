@@ -168,7 +168,7 @@ def render_plan(plan: Mapping[str, Any]) -> str:
         ("parameters", f"{len(plan['parameters'])}: {', '.join(plan['parameters'])}"),
         ("grids", ", ".join(map(str, plan["grids"]))),
         ("initial conditions", ", ".join(f"{name} {100 * w:.3g} %" for name, w in types.items())),
-        ("architectures", f"{plan['architectures']} among the first {counted(plan['surveyed'], 'draw')}"),
+        ("architectures", f"{plan['architectures']} distinct among {counted(plan['surveyed'], 'draw')}"),
         ("operators built", f"{plan['operators_built']}, at the extremes of the space"),
         ("operations", f"{plan['flops']:.3g} FLOP"),
         ("data", f"{readable_size(plan['data_bytes'])} uncompressed"),
@@ -251,12 +251,13 @@ def render_validation(report: Mapping[str, Any]) -> str:
     """Return the verdict on a dataset."""
     from spinlock.cli.printable import printable
 
-    verdict = "valid" if report["valid"] else "INVALID"
+    unchecked = bool(report["failures"]) and all(f.startswith("not checked: ") for f in report["failures"])
+    verdict = "valid" if report["valid"] else "not checked in full" if unchecked else "INVALID"
     said = f"{verdict} (checked: {', '.join(report['checked'])})" if report["checked"] else "not checked"
     head = f"{report['path']}: {said}"
     notes = [f"  note: {note}" for note in report["notes"]]
     failures = (f"  {failure}" for failure in report["failures"])
-    return "\n".join(printable(line).replace("\n", "\n    ") for line in (head, *notes, *failures))
+    return "\n".join(printable(line).replace("\n", "\n    ") for line in (head, *failures, *notes))
 
 
 def render_catalogue(entries: Iterable[Mapping[str, Any]], *, verbose: bool) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinlock.counting import counted
+from spinlock.dataset.acting import acting_rows
 from spinlock.dataset.open import complete_file
 from spinlock.dataset.output import check_name, check_writable
 from spinlock.dataset.statements import understood
@@ -82,7 +83,12 @@ def plot_metadata(file: StoredDataset) -> NotebookFigure:
         steps = int(file.config["simulation"]["num_timesteps"])
         logarithmic = _logarithmic(file.config["parameter_space"])
         parameters = [
-            Axis(p.name, file.table(f"parameters/values/{p.name}"), p.name in logarithmic)
+            Axis(
+                p.name,
+                file.table(f"parameters/values/{p.name}"),
+                p.name in logarithmic,
+                acting_rows(file, p.name),
+            )
             for p in layout.parameters
         ]
         dynamics = file.table("metadata/dynamics")

@@ -111,7 +111,10 @@ def _fault_of(output: Path, error: StorageError) -> str:
     fault = f"is {'no Spinlock dataset that can be read' if foreign else 'a damaged dataset'}: {reason}"
     if form_at(output) == "zarr" or (foreign and not has_index):
         return fault
-    return f"{fault}. With the configuration that made it, --repair keeps what is sound of it"
+    return (
+        f"{fault}. With the configuration that made it, --repair keeps what is sound of it and makes the "
+        "rest again"
+    )
 
 
 OURS = ("index.h5", "plan.json", "shards", "receipts", "metadata/checksums", "outputs/fields")

@@ -1,7 +1,7 @@
 """A figure of a dataset's metadata: what was sampled, and what became of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import Any
@@ -45,11 +45,22 @@ TEXT: dict[str, Any] = {"fontsize": "small", "parse_math": False}
 
 @dataclass(frozen=True)
 class Axis:
-    """A column of N values and how its axis is drawn: its name, and whether it is logarithmic."""
+    """A column of N values and how its axis is drawn.
+
+    Attributes
+    ----------
+    name, values
+        The column.
+    log
+        Whether the axis is logarithmic.
+    acts
+        In which samples the value means something; None for all.
+    """
 
     name: str
     values: NDArray[Any]
     log: bool = False
+    acts: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -258,20 +269,30 @@ def _scatter(axes: Axes, shown: Metadata, x: NDArray[Any], y: NDArray[Any]) -> N
 
 
 def _draw_parameters(part: SubFigure, shown: Metadata) -> None:
-    """Draw the marginal of each parameter, cut into labels."""
+    """Draw the marginal of each parameter in the samples where it acts, cut into labels."""
     rows = ceil(len(shown.parameters) / ACROSS)
     panels = part.subplots(rows, ACROSS, squeeze=False).ravel()
     for axes, parameter in zip(panels, shown.parameters, strict=False):
-        if _has_bars(parameter.values):
-            _stack_bars(axes, shown, parameter)
+        title = parameter.name
+        if parameter.acts is None or parameter.acts.all():
+            _draw_marginal(axes, shown, parameter)
         else:
-            known = np.isfinite(parameter.values)
-            _stack_bins(axes, shown, parameter, known, bins=min(MOST_BINS, round(np.sqrt(known.sum())) or 1))
-        axes.set_title(parameter.name, fontsize="medium", parse_math=False)
+            title += f" (acts in {parameter.acts.sum()})"
+            acting = replace(shown, dynamics=shown.dynamics[parameter.acts])
+            _draw_marginal(axes, acting, replace(parameter, values=parameter.values[parameter.acts]))
+        axes.set_title(title, fontsize="medium", parse_math=False)
         axes.tick_params(labelsize="small")
     for axes in panels[len(shown.parameters) :]:
         axes.set_axis_off()
     part.supylabel("samples", fontsize="medium")
+
+
+def _draw_marginal(axes: Axes, shown: Metadata, parameter: Axis) -> None:
+    if parameter.values.size and _has_bars(parameter.values):
+        _stack_bars(axes, shown, parameter)
+        return
+    known = np.isfinite(parameter.values)
+    _stack_bins(axes, shown, parameter, known, bins=min(MOST_BINS, round(np.sqrt(known.sum())) or 1))
 
 
 def _has_bars(values: NDArray[Any]) -> bool:
