@@ -45,6 +45,7 @@ def here(
         yield run
 
 
+@pytest.mark.slow
 def test_the_tutorial_of_features(tmp_path: Path) -> None:
     output = tmp_path / "tutorial.h5"
     words = ["--samples", "12", "--output", output]

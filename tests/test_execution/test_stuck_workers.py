@@ -165,6 +165,7 @@ def stopping(folder, times: int) -> dict[str, str]:
     return {"PYTHONPATH": f"{hook}{os.pathsep}{tiny.SOURCE}"}
 
 
+@pytest.mark.slow
 def test_a_worker_stopped_by_a_signal_is_replaced_and_the_arrays_are_the_same(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PYTHONPATH", stopping(tmp_path, 1)["PYTHONPATH"])
     job = job_of(tmp_path, 1, 3, stall=4)
