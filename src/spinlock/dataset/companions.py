@@ -16,7 +16,7 @@ from spinlock.storage import StoredDataset, Url, commit_text, form_at, system_re
 from spinlock.storage.atomic import write_errors
 from spinlock.storage.companions import card_path, croissant_path
 from spinlock.storage.locations import INDEX_NAME, ZARR_ROOT
-from spinlock.storage.shards import file_sha256
+from spinlock.storage.hashing import file_sha256
 
 logger = logging.getLogger("spinlock")
 
@@ -24,12 +24,12 @@ Teller = Callable[[str], str | None]
 """Returns the digest of the dataset that a text is of, None where it is no text of ours."""
 
 
-def write_companions(output: Path) -> None:
+def write_companions(output: Path, sha256: str | None = None) -> None:
     """Write what stands beside a complete dataset, unless it stands there already; a failure is a warning.
 
     What another dataset left goes first, and a text that someone changed is left alone. The description holds
-    the SHA-256 of the file, which is read once for it; of a directory, that of its index or root. Nothing is
-    written beside a URL.
+    the SHA-256 of the file, which is read once for it unless ``sha256`` tells it; of a directory, that of its
+    index or root. Nothing is written beside a URL.
     """
     if isinstance(output, Url):
         return
@@ -37,7 +37,7 @@ def write_companions(output: Path) -> None:
         with complete_file(output) as file:
             due = [path for path, teller in _companions(output) if _is_due(path, teller, file.digest)]
             if due:
-                _write(file, due)
+                _write(file, due, sha256)
     except (SpinlockError, OSError) as error:
         reason = error if isinstance(error, SpinlockError) else system_reason(error)
         logger.warning(
@@ -71,7 +71,7 @@ def _is_due(path: Path, teller: Teller, digest: str, *, quiet: bool = False) -> 
     return of not in (None, digest)
 
 
-def _write(file: StoredDataset, due: list[Path]) -> None:
+def _write(file: StoredDataset, due: list[Path], sha256: str | None) -> None:
     """Write companions, the card first: the description takes a pass over the file.
 
     Who may not read the dataset may not read them.
@@ -83,13 +83,17 @@ def _write(file: StoredDataset, due: list[Path]) -> None:
     with understood(file.path):
         for path in due:
             is_card = path == card_path(file.path)
-            text = render_card(content) if is_card else render_croissant(content, *_resources(file.path))
+            text = (
+                render_card(content)
+                if is_card
+                else render_croissant(content, *_resources(file.path, sha256))
+            )
             commit_text(path, text)
             if file.path.is_file():
                 shutil.copymode(file.path, path)
 
 
-def _resources(output: Path) -> tuple[Resource, list[str]]:
+def _resources(output: Path, sha256: str | None) -> tuple[Resource, list[str]]:
     """Return the file of a dataset that is read first, and patterns of the others."""
     form = form_at(output)
     inner, media_type, others = {
@@ -99,4 +103,4 @@ def _resources(output: Path) -> tuple[Resource, list[str]]:
     }[form]
     path = output / inner if inner else output
     name = f"{output.name}/{inner}" if inner else output.name
-    return Resource(name, path.stat().st_size, media_type, file_sha256(path)), others
+    return Resource(name, path.stat().st_size, media_type, sha256 or file_sha256(path)), others

@@ -30,7 +30,7 @@ from spinlock.errors import InterruptedRunError, SpinlockError, StorageError, Us
 from spinlock.execution.devices import prepare_process
 from spinlock.execution.environment import numerical_environment
 from spinlock.execution.feature_layout import FeatureChoice, feature_layout
-from spinlock.storage import Url, is_taken, open_stored, require_space
+from spinlock.storage import FinalFile, Url, is_taken, open_stored, require_space
 from spinlock.storage.feature_layout import FeatureLayout
 from spinlock.storage.feature_parts import FeatureParts
 from spinlock.storage.features import HDF5FeatureReader
@@ -172,9 +172,9 @@ class FeatureExtractionPipeline:
                 parts = work.parts(rows.binding)
                 rows.compute(parts, self.batch_size, progress)
                 progress.stage("writing")
-                self._join(rows, parts, lambda digest: work.note_finished(digest, asked))
+                final = self._join(rows, parts, lambda digest: work.note_finished(digest, asked))
                 progress.stage("describing")
-                write_companions(self.output)
+                write_companions(self.output, final.sha256)
                 work.clear()
         try:
             return summarise_features(self.output, source.origin, time.perf_counter() - started)
@@ -224,7 +224,7 @@ class FeatureExtractionPipeline:
         instead = "or write the copy with features to another disk (--output)"
         require_space(FeatureWork(self.output).path, int(SLACK * (copied + features)), instead)
 
-    def _join(self, rows: FeatureRows, parts: FeatureParts, sealed: Callable[[str], None]) -> None:
+    def _join(self, rows: FeatureRows, parts: FeatureParts, sealed: Callable[[str], None]) -> FinalFile:
         """Write the dataset with its features, and put it in its place in one step."""
 
         def checkpoint(step: str) -> None:
@@ -238,7 +238,7 @@ class FeatureExtractionPipeline:
 
         environment = numerical_environment(rows.source.device)
         facts = feature_facts(rows.choice, [environment], rows.seconds(parts))
-        rows.dataset.copy_with_features(self.output, rows.layout, rows.blocks(parts), facts, checkpoint)
+        return rows.dataset.copy_with_features(self.output, rows.layout, rows.blocks(parts), facts, checkpoint)
 
 
 def summarise_features(path: Path, origin: str = "", seconds: float | None = None) -> ExtractionSummary:

@@ -41,9 +41,12 @@ def work_left(
     return scan.valid, missing
 
 
-def finish(run: RunDirectory) -> None:
-    """Describe the complete dataset of a run beside it, and remove the work that it was made of."""
-    write_companions(run.output)
+def finish(run: RunDirectory, sha256: str | None = None) -> None:
+    """Describe the complete dataset of a run beside it, and remove the work that it was made of.
+
+    ``sha256`` is that of the file's bytes, where it was just made.
+    """
+    write_companions(run.output, sha256)
     run.remove()
 
 

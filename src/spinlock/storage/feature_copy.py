@@ -17,7 +17,7 @@ from spinlock.storage.chunk_copy import carried_tables
 from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.digest import seal
 from spinlock.storage.feature_layout import FEATURES, FeatureFacts, FeatureLayout
-from spinlock.storage.finalize import FinalFile, checked_size, write_seconds
+from spinlock.storage.finalize import FinalFile, checked_file, write_seconds
 from spinlock.storage.object_facts import BLOCK_BYTES
 from spinlock.storage.schema import ROW_CHECKSUMS, Layout, arrays, field_arrays, row_tables
 from spinlock.storage.shards import writing
@@ -77,9 +77,9 @@ def copy_with_features(
             with write_errors(path):
                 digest = seal(file)
         checkpoint("check")
-        size = checked_size(temporary, path, path if path.exists() else source.path)
+        final = checked_file(temporary, path, digest, path if path.exists() else source.path)
         checkpoint(f"sealed {digest}")
-    return FinalFile(path, size, digest)
+    return final
 
 
 def _copy(file: h5py.File, source: StoredDataset, layout: Layout) -> None:

@@ -14,6 +14,7 @@ from spinlock.storage.atomic import Checkpoint, committed, no_checkpoint, write_
 from spinlock.storage.chunk_copy import DamagedChunkError, carried_tables, copy_chunks, copy_tables
 from spinlock.storage.digest import read_digest, seal
 from spinlock.storage.feature_layout import EXTRACTION_TIME, FeatureFacts
+from spinlock.storage.hashing import forget_cached, hashed_beside, one_ahead
 from spinlock.storage.opening import open_h5
 from spinlock.storage.reader import DatasetFile
 from spinlock.storage.schema import Layout, arrays
@@ -24,11 +25,15 @@ from spinlock.storage.walk import decode_attribute, group
 
 @dataclass(frozen=True)
 class FinalFile:
-    """A complete dataset: its path, its size in bytes, and the digest it is sealed with."""
+    """A complete dataset: its path, its size in bytes, the digest it is sealed with.
+
+    Of one file also the SHA-256 of its bytes.
+    """
 
     path: Path
     size: int
     digest: str
+    sha256: str | None = None
 
 
 def finalize(
@@ -80,23 +85,23 @@ def finalize(
                 digest = seal(file)
             checkpoint("close")
         checkpoint("check")
-        return FinalFile(path, checked_size(temporary, path, mode_of), digest)
+        return checked_file(temporary, path, digest, mode_of)
 
 
-def checked_size(temporary: Path, path: Path, mode_of: Path | None) -> int:
-    """Return the bytes of a file that will stand at ``path``; give it the permissions of another, if there.
+def checked_file(temporary: Path, path: Path, digest: str, mode_of: Path | None) -> FinalFile:
+    """Read back a file that will stand at ``path``; give it the permissions of another, if there.
 
     Raises
     ------
     StorageError
         Where what was written reads back wrong.
     """
-    with write_errors(path):
+    with write_errors(path), hashed_beside(temporary) as sha256:
         require_sound(temporary, path)
         with suppress(FileNotFoundError):  # what was opened can be read, though it was removed meanwhile
             if mode_of is not None and mode_of.is_file():
                 shutil.copymode(mode_of, temporary)
-        return temporary.stat().st_size
+        return FinalFile(path, temporary.stat().st_size, digest, sha256())
 
 
 def write_seconds(file: h5py.File, layout: Layout, facts: FeatureFacts | None) -> None:
@@ -139,15 +144,18 @@ def _copy_shards(
     plan_digest: str,
     checkpoint: Checkpoint,
 ) -> None:
-    for number, shard in enumerate(shards):
-        checkpoint(f"shard {number}")
-        with write_errors(path):
-            _copy_shard(file, layout, shard, plan_digest)
+    with closing(one_ahead(is_as_committed, shards)) as compared:
+        for number, (shard, unchanged) in enumerate(compared):
+            checkpoint(f"shard {number}")
+            with write_errors(path):
+                _copy_shard(file, layout, shard, plan_digest, unchanged)
 
 
-def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> None:
+def _copy_shard(
+    file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str, unchanged: bool
+) -> None:
     try:
-        with opened_shard(layout, shard, plan_digest) as part:
+        with opened_shard(layout, shard, plan_digest, unchanged) as part:
             copy_chunks(file, part, layout, shard.lo)
             copy_tables(file, part, carried_tables(layout), shard.lo)
     except DamagedChunkError as error:
@@ -157,23 +165,33 @@ def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: 
 
 
 @contextmanager
-def opened_shard(layout: Layout, shard: ShardFile, plan_digest: str) -> Iterator[h5py.File]:
-    """Open a shard: where its bytes are those that were committed, they were checked then; else check it.
+def opened_shard(
+    layout: Layout, shard: ShardFile, plan_digest: str, unchanged: bool
+) -> Iterator[h5py.File]:
+    """Open a shard to carry it over; afterwards its bytes leave the system's cache.
+
+    Parameters
+    ----------
+    unchanged
+        Its bytes are those that were committed, and were checked then; another shard is checked now.
 
     Raises
     ------
     StorageError
         Where it is another shard, or damaged.
     """
-    if is_as_committed(shard):
-        with closing(open_h5(shard.path)) as part:
-            if states(part, layout, shard, plan_digest):
+    try:
+        if unchanged:
+            with closing(open_h5(shard.path)) as part:
+                if states(part, layout, shard, plan_digest):
+                    yield part
+                    return
+        with DatasetFile(shard.path) as source:
+            _check_shard(source, layout, shard, plan_digest)
+            with source.opened() as part:
                 yield part
-                return
-    with DatasetFile(shard.path) as source:
-        _check_shard(source, layout, shard, plan_digest)
-        with source.opened() as part:
-            yield part
+    finally:
+        forget_cached(shard.path)
 
 
 def states(part: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str) -> bool:

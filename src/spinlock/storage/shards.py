@@ -1,6 +1,5 @@
 """Shards: a range of rows in a file of its own, committed atomically, the same bytes every time."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from spinlock.storage.chunks import chunk_offset
 from spinlock.storage.damage import Damage
 from spinlock.storage.digest import seal
 from spinlock.storage.feature_layout import EXTRACTION_TIME
+from spinlock.storage.hashing import file_sha256
 from spinlock.storage.read_back import read_back_damage
 from spinlock.storage.rows import EncodedRow, stored_dtype
 from spinlock.storage.schema import (
@@ -184,9 +184,3 @@ def is_as_committed(shard: ShardFile) -> bool:
         return file_sha256(shard.path) == shard.sha256
     except OSError:
         return False
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

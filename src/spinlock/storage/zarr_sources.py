@@ -26,7 +26,7 @@ from spinlock.storage.object_facts import read_rows
 from spinlock.storage.raw_chunks import checksums_of, read_sound_chunk, row_checksums
 from spinlock.storage.rows import chained_crcs
 from spinlock.storage.schema import ROW_CHECKSUMS, ArraySpec, Layout, field_arrays
-from spinlock.storage.shards import ShardFile
+from spinlock.storage.shards import ShardFile, is_as_committed
 from spinlock.storage.spin import ROWS_PER_SHARD
 from spinlock.storage.stored import StoredDataset
 from spinlock.storage.walk import array_id
@@ -99,7 +99,7 @@ def _together(parts: Iterable[Callable[[], Columns]], store: NewStore, checkpoin
 def publish_shard(store: NewStore, number: int, shard: ShardFile, plan_digest: str) -> Columns:
     """Write the objects of a shard, and return its rows of all tables. Doing it again changes nothing."""
     layout = store.layout
-    with opened_shard(layout, shard, plan_digest) as part:
+    with opened_shard(layout, shard, plan_digest, is_as_committed(shard)) as part:
         grids = read_rows(array_id(part, "metadata/grid_sizes"), 0, shard.hi - shard.lo).tolist()
         for spec in field_arrays(layout):
             array, checksums = array_id(part, spec.path), checksums_of(part, spec)

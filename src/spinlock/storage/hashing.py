@@ -1,0 +1,63 @@
+"""SHA-256 of files, taken in a thread beside other work: hashlib lets other threads run meanwhile."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+BLOCK_BYTES = 1 << 20
+
+Item = TypeVar("Item")
+
+
+def file_sha256(path: Path, stopping: Callable[[], bool] = lambda: False) -> str:
+    """Return the SHA-256 of a file's bytes, hexadecimal; of what was read so far where it is to stop."""
+    digest, block = hashlib.sha256(), memoryview(bytearray(BLOCK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while not stopping() and (count := file.readinto(block)):
+            digest.update(block[:count])
+    return digest.hexdigest()
+
+
+@contextmanager
+def hashed_beside(path: Path) -> Iterator[Callable[[], str]]:
+    """Take the SHA-256 of a file beside the body, and give the call that waits for it.
+
+    The call raises `OSError` where the file cannot be read. A body that fails does not wait.
+    """
+    ended = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="spinlock-sha256") as pool:
+        future = pool.submit(file_sha256, path, ended.is_set)
+        try:
+            yield future.result
+        finally:
+            ended.set()
+
+
+def one_ahead(
+    look: Callable[[Item], bool], items: Sequence[Item]
+) -> Generator[tuple[Item, bool], None, None]:
+    """Yield each item with what ``look`` says of it, looking at the next one while one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="spinlock-sha256") as pool:
+        ahead = pool.submit(look, items[0]) if items else None
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            assert ahead is not None
+            found = ahead.result()
+            ahead = None if following is None else pool.submit(look, following)
+            yield item, found
+
+
+def forget_cached(path: Path) -> None:
+    """Let the system give the memory that caches a file to others; the file must be on disk already."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
