@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import remove_temporaries
-from spinlock.storage.receipts import Receipt, read_receipts, receipt_path, shard_path, write_receipt
 from spinlock.storage.hashing import file_sha256
+from spinlock.storage.receipts import Receipt, read_receipts, receipt_path, shard_path, write_receipt
 
 PLAN = "cd" * 32
 RECEIPT = Receipt(3, 12, 16, PLAN, 4, "00", "11", {"rollout": 0.25}, {"torch": "2"}, {"device": "cpu"}, 2)

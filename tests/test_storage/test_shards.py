@@ -9,8 +9,8 @@ import pytest
 
 from spinlock.errors import StorageError
 from spinlock.storage.codecs import CODECS
-from spinlock.storage.reader import DatasetFile
 from spinlock.storage.hashing import file_sha256
+from spinlock.storage.reader import DatasetFile
 from spinlock.storage.shards import write_shard
 from spinlock.storage.verify import verify
 from test_storage.dataset_samples import (

@@ -15,8 +15,8 @@ from spinlock.errors import SpinlockError
 from spinlock.storage import StoredDataset, Url, commit_text, form_at, system_reason
 from spinlock.storage.atomic import write_errors
 from spinlock.storage.companions import card_path, croissant_path
-from spinlock.storage.locations import INDEX_NAME, ZARR_ROOT
 from spinlock.storage.hashing import file_sha256
+from spinlock.storage.locations import INDEX_NAME, ZARR_ROOT
 
 logger = logging.getLogger("spinlock")
 
@@ -84,9 +84,7 @@ def _write(file: StoredDataset, due: list[Path], sha256: str | None) -> None:
         for path in due:
             is_card = path == card_path(file.path)
             text = (
-                render_card(content)
-                if is_card
-                else render_croissant(content, *_resources(file.path, sha256))
+                render_card(content) if is_card else render_croissant(content, *_resources(file.path, sha256))
             )
             commit_text(path, text)
             if file.path.is_file():

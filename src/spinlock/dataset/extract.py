@@ -238,7 +238,9 @@ class FeatureExtractionPipeline:
 
         environment = numerical_environment(rows.source.device)
         facts = feature_facts(rows.choice, [environment], rows.seconds(parts))
-        return rows.dataset.copy_with_features(self.output, rows.layout, rows.blocks(parts), facts, checkpoint)
+        return rows.dataset.copy_with_features(
+            self.output, rows.layout, rows.blocks(parts), facts, checkpoint
+        )
 
 
 def summarise_features(path: Path, origin: str = "", seconds: float | None = None) -> ExtractionSummary:

@@ -151,9 +151,7 @@ def _copy_shards(
                 _copy_shard(file, layout, shard, plan_digest, unchanged)
 
 
-def _copy_shard(
-    file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str, unchanged: bool
-) -> None:
+def _copy_shard(file: h5py.File, layout: Layout, shard: ShardFile, plan_digest: str, unchanged: bool) -> None:
     try:
         with opened_shard(layout, shard, plan_digest, unchanged) as part:
             copy_chunks(file, part, layout, shard.lo)
@@ -165,9 +163,7 @@ def _copy_shard(
 
 
 @contextmanager
-def opened_shard(
-    layout: Layout, shard: ShardFile, plan_digest: str, unchanged: bool
-) -> Iterator[h5py.File]:
+def opened_shard(layout: Layout, shard: ShardFile, plan_digest: str, unchanged: bool) -> Iterator[h5py.File]:
     """Open a shard to carry it over; afterwards its bytes leave the system's cache.
 
     Parameters

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,7 +45,7 @@ def one_ahead(
     """Yield each item with what ``look`` says of it, looking at the next one while one is worked on."""
     with ThreadPoolExecutor(1, thread_name_prefix="spinlock-sha256") as pool:
         ahead = pool.submit(look, items[0]) if items else None
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip_longest(items, items[1:]):
             assert ahead is not None
             found = ahead.result()
             ahead = None if following is None else pool.submit(look, following)

@@ -14,8 +14,8 @@ from typing import Any
 from spinlock.errors import StorageError
 from spinlock.storage.atomic import Checkpoint, commit_text, no_checkpoint
 from spinlock.storage.digest import read_digest
-from spinlock.storage.opening import open_h5
 from spinlock.storage.hashing import file_sha256
+from spinlock.storage.opening import open_h5
 from spinlock.storage.shards import ShardFile
 from spinlock.storage.walk import H5_ERRORS, error_text, group
 
