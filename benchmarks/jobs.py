@@ -31,7 +31,7 @@ def job(architecture: Settings, noise: Settings, grid: int, storage: Settings, *
             "num_realizations": sizes["realizations"],
             "num_timesteps": sizes["steps"],
             "num_channels": 3,
-            "parallelism": {"strategy": "inline", "workers": "auto"},
+            "parallelism": {"strategy": "auto", "workers": "auto"},
             "input_generation": {"method": "gaussian_random_field"},
         },
         "dataset": {"output_path": "d.h5", "storage": storage},
