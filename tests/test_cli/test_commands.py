@@ -179,6 +179,7 @@ def test_validate_passes_a_good_file(command, plain):
         "valid": True,
         "checked": ["checksums", "samples", "replay of 1 row"],
         "failures": [],
+        "unchecked": [],
         "notes": [],
     }
 

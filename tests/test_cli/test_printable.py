@@ -36,6 +36,7 @@ def test_a_name_forges_no_line():
         "checked": ["checksums"],
         "notes": [],
         "failures": ["x\ny"],
+        "unchecked": [],
     }
     lines = render_validation(report).split("\n")
     assert [line for line in lines if not line.startswith((" ", "a"))] == []

@@ -251,12 +251,12 @@ def render_validation(report: Mapping[str, Any]) -> str:
     """Return the verdict on a dataset."""
     from spinlock.cli.printable import printable
 
-    unchecked = bool(report["failures"]) and all(f.startswith("not checked: ") for f in report["failures"])
-    verdict = "valid" if report["valid"] else "not checked in full" if unchecked else "INVALID"
+    verdict = "INVALID" if report["failures"] else "valid" if report["valid"] else "not checked in full"
     said = f"{verdict} (checked: {', '.join(report['checked'])})" if report["checked"] else "not checked"
     head = f"{report['path']}: {said}"
     notes = [f"  note: {note}" for note in report["notes"]]
-    failures = (f"  {failure}" for failure in report["failures"])
+    failures = [f"  {failure}" for failure in report["failures"]]
+    failures += [f"  not checked: {reason}" for reason in report["unchecked"]]
     return "\n".join(printable(line).replace("\n", "\n    ") for line in (head, *failures, *notes))
 
 

@@ -47,6 +47,6 @@ def run(options: argparse.Namespace) -> int:
     report = validate(options.dataset, asked or CHECKS, replay=options.replay)
     if options.json:
         print(json.dumps(report.as_dict()))
-    elif not options.quiet or report.failures:
+    elif not options.quiet or not report.valid:
         print(render_validation(report.as_dict()))
-    return 1 if report.failures else 0
+    return 0 if report.valid else 1

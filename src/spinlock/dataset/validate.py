@@ -28,21 +28,29 @@ MOST_FAILURES = 100
 class Report:
     """What was checked and what failed.
 
-    ``failures`` holds a line each, ``notes`` what could not be compared.
+    ``failures`` holds a line each, ``unchecked`` why checks could not be made here, ``notes`` what could not
+    be compared.
     """
 
     path: str
     checked: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def valid(self) -> bool:
+        """Whether all was checked that was asked for, and nothing failed."""
+        return not self.failures and not self.unchecked
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
         return {
             "path": self.path,
-            "valid": not self.failures,
+            "valid": self.valid,
             "checked": self.checked,
             "failures": self.failures,
+            "unchecked": self.unchecked,
             "notes": self.notes,
         }
 
@@ -100,8 +108,8 @@ def _run(report: Report, name: str, check: Callable[[Dataset], Iterator[str]], d
             failures.extend(check(dataset))  # what was found before an error stays
     except MissingPartError as error:
         report.checked.pop()
-        if f"not checked: {error}" not in report.failures:
-            report.failures.append(f"not checked: {error}")
+        if str(error) not in report.unchecked:
+            report.unchecked.append(str(error))
     except SpinlockError as error:
         failures.append(str(error))
     report.failures += [f"{name}: {failure}" for failure in failures[:MOST_FAILURES]]

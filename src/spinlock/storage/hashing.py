@@ -10,6 +10,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
+from spinlock.storage.atomic import fsync
+
 BLOCK_BYTES = 1 << 20
 
 Item = TypeVar("Item")
@@ -24,15 +26,21 @@ def file_sha256(path: Path, stopping: Callable[[], bool] = lambda: False) -> str
     return digest.hexdigest()
 
 
+def _written_and_hashed(path: Path, stopping: Callable[[], bool]) -> str:
+    fsync(path)
+    return file_sha256(path, stopping)
+
+
 @contextmanager
 def hashed_beside(path: Path) -> Iterator[Callable[[], str]]:
-    """Take the SHA-256 of a file beside the body, and give the call that waits for it.
+    """Bring a file to disk and take its SHA-256 beside the body, and give the call that waits for it.
 
-    The call raises `OSError` where the file cannot be read. A body that fails does not wait.
+    The call raises `OSError` where the disk fails; the system tells that once, so it must be called. A body
+    that fails does not wait for the digest.
     """
     ended = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="spinlock-sha256") as pool:
-        future = pool.submit(file_sha256, path, ended.is_set)
+        future = pool.submit(_written_and_hashed, path, ended.is_set)
         try:
             yield future.result
         finally:
