@@ -95,7 +95,9 @@ def memory_ratio(folder: Path, few: int, many: int) -> tuple[float, str]:
     architecture = light["parameter_space"]["architecture"]
     architecture["num_layers"] = architecture["kernel_size"] = {"type": "choice", "choices": [1]}
     architecture["base_channels"] = {"type": "choice", "choices": [4]}
-    peaks = [answer(PEAK, changed(light, folder / f"memory{count}", count)) for count in (many, few)]
+    inline = {"strategy": "inline", "workers": "auto"}  # the memory of other processes is not seen
+    jobs = [changed(light, folder / f"memory{count}", count, parallelism=inline) for count in (many, few)]
+    peaks = [answer(PEAK, job) for job in jobs]
     return peaks[0] / peaks[1], f"{peaks[0]:.0f} MB / {peaks[1]:.0f} MB"
 
 

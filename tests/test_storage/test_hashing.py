@@ -1,9 +1,11 @@
 """SHA-256 beside other work: the right bytes, in the right order, and nobody waits for what failed."""
 
+import errno
 import hashlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def test_a_body_that_fails_ends_the_reading(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if "sha256" in thread.name]
 
 
+def test_a_disk_that_fails_is_an_error_of_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells of it once: the next `fsync` of the same file may succeed."""
+    (tmp_path / "file").write_bytes(b"1")
+
+    def failing(_path: Path) -> None:
+        raise OSError(errno.EIO, "told once")
+
+    monkeypatch.setattr("spinlock.storage.hashing.fsync", failing)
+    with hashed_beside(tmp_path / "file") as sha256, pytest.raises(OSError, match="told once"):
+        sha256()
+
+
 def test_a_file_that_is_gone_is_an_error_of_the_call(tmp_path: Path) -> None:
     with hashed_beside(tmp_path / "none") as sha256, pytest.raises(FileNotFoundError):
         sha256()
@@ -40,7 +54,7 @@ def test_a_file_that_is_gone_is_an_error_of_the_call(tmp_path: Path) -> None:
 def test_one_item_is_looked_at_ahead_and_no_more() -> None:
     looked: list[int] = []
 
-    def look(item: int) -> bool:
+    def look(item: int, _stopping: Callable[[], bool]) -> bool:
         looked.append(item)
         return item % 2 == 0
 
@@ -54,6 +68,19 @@ def test_one_item_is_looked_at_ahead_and_no_more() -> None:
             seen.append((item, even))
     assert seen == [(item, item % 2 == 0) for item in range(6)]
     assert list(one_ahead(look, [])) == []
+
+
+def test_who_stops_does_not_wait_for_the_next_item(tmp_path: Path) -> None:
+    endless = tmp_path / "holes"
+    endless.touch()
+    os.truncate(endless, 2**42)
+
+    def look(item: Path | None, stopping: Callable[[], bool]) -> bool:
+        return item is not None and file_sha256(item, stopping) == ""
+
+    with closing(one_ahead(look, [None, endless])) as items:
+        assert next(items) == (None, False)
+    assert not [thread for thread in threading.enumerate() if "sha256" in thread.name]
 
 
 def test_a_forgotten_file_keeps_its_bytes(tmp_path: Path) -> None:

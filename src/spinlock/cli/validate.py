@@ -8,8 +8,8 @@ SUMMARY = "prove that a dataset is what it says"
 DESCRIPTION = """Prove that a dataset is what it says. Always: structure and every checksum. Then, all three
 unless some are named: samples (finite exactly where the file says so), metadata (every row is the draw of
 its index), quality (the sampling). --replay K makes K rows again and compares them: bit for bit in the
-environment that made the dataset, within stated tolerances elsewhere. Exit code 1 on any failure, each
-named."""
+environment that made the dataset, within stated tolerances elsewhere. Exit code 1 where anything failed or
+could not be checked, each named."""
 
 EXAMPLES = """examples:
   spinlock validate --dataset datasets/test_100.h5
@@ -39,7 +39,7 @@ def _count(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the verdict; 1 if anything failed."""
+    """Print the verdict; 1 if anything failed or could not be checked."""
     from spinlock.cli.render import render_validation
     from spinlock.dataset.validate import CHECKS, validate
 

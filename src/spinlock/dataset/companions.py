@@ -12,7 +12,7 @@ from spinlock.dataset.describe import described
 from spinlock.dataset.open import complete_file
 from spinlock.dataset.statements import understood
 from spinlock.errors import SpinlockError
-from spinlock.storage import StoredDataset, Url, commit_text, form_at, system_reason
+from spinlock.storage import FinalFile, StoredDataset, Url, commit_text, form_at, system_reason
 from spinlock.storage.atomic import write_errors
 from spinlock.storage.companions import card_path, croissant_path
 from spinlock.storage.hashing import file_sha256
@@ -24,12 +24,12 @@ Teller = Callable[[str], str | None]
 """Returns the digest of the dataset that a text is of, None where it is no text of ours."""
 
 
-def write_companions(output: Path, sha256: str | None = None) -> None:
+def write_companions(output: Path, made: FinalFile | None = None) -> None:
     """Write what stands beside a complete dataset, unless it stands there already; a failure is a warning.
 
     What another dataset left goes first, and a text that someone changed is left alone. The description holds
-    the SHA-256 of the file, which is read once for it unless ``sha256`` tells it; of a directory, that of its
-    index or root. Nothing is written beside a URL.
+    the SHA-256 of the file, which is read once for it unless it is the one ``made`` just now; of a directory,
+    that of its index or root. Nothing is written beside a URL.
     """
     if isinstance(output, Url):
         return
@@ -37,7 +37,7 @@ def write_companions(output: Path, sha256: str | None = None) -> None:
         with complete_file(output) as file:
             due = [path for path, teller in _companions(output) if _is_due(path, teller, file.digest)]
             if due:
-                _write(file, due, sha256)
+                _write(file, due, made)
     except (SpinlockError, OSError) as error:
         reason = error if isinstance(error, SpinlockError) else system_reason(error)
         logger.warning(
@@ -71,7 +71,7 @@ def _is_due(path: Path, teller: Teller, digest: str, *, quiet: bool = False) -> 
     return of not in (None, digest)
 
 
-def _write(file: StoredDataset, due: list[Path], sha256: str | None) -> None:
+def _write(file: StoredDataset, due: list[Path], made: FinalFile | None) -> None:
     """Write companions, the card first: the description takes a pass over the file.
 
     Who may not read the dataset may not read them.
@@ -80,11 +80,12 @@ def _write(file: StoredDataset, due: list[Path], sha256: str | None) -> None:
         with write_errors(path):
             path.unlink(missing_ok=True)
     content = described(file)
+    known = made.sha256 if made is not None and made.digest == file.digest else None
     with understood(file.path):
         for path in due:
             is_card = path == card_path(file.path)
             text = (
-                render_card(content) if is_card else render_croissant(content, *_resources(file.path, sha256))
+                render_card(content) if is_card else render_croissant(content, *_resources(file.path, known))
             )
             commit_text(path, text)
             if file.path.is_file():

@@ -174,7 +174,7 @@ class FeatureExtractionPipeline:
                 progress.stage("writing")
                 final = self._join(rows, parts, lambda digest: work.note_finished(digest, asked))
                 progress.stage("describing")
-                write_companions(self.output, final.sha256)
+                write_companions(self.output, final)
                 work.clear()
         try:
             return summarise_features(self.output, source.origin, time.perf_counter() - started)

@@ -29,5 +29,5 @@ def join_shards(
     attributes = file_attributes(plan, sampling, receipts, executor, workers)
     shards = [receipt.shard_file(run.path) for receipt in receipts]
     final = join(run.output, plan.layout, shards, attributes, facts=generated_facts(plan, receipts))
-    finish(run, final.sha256)
+    finish(run, final)
     return final, receipts

@@ -13,7 +13,7 @@ from spinlock.dataset.provenance import merged_environments, refuse_mixing
 from spinlock.errors import SpinlockError, StorageError
 from spinlock.execution.plan import Plan
 from spinlock.execution.run_directory import RunDirectory, remove_finished_work, run_directory_path
-from spinlock.storage import Receipt, verify
+from spinlock.storage import FinalFile, Receipt, verify
 from spinlock.storage.spin_writer import remove_lock
 
 logger = logging.getLogger("spinlock")
@@ -41,12 +41,9 @@ def work_left(
     return scan.valid, missing
 
 
-def finish(run: RunDirectory, sha256: str | None = None) -> None:
-    """Describe the complete dataset of a run beside it, and remove the work that it was made of.
-
-    ``sha256`` is that of the file's bytes, where it was just made.
-    """
-    write_companions(run.output, sha256)
+def finish(run: RunDirectory, made: FinalFile | None = None) -> None:
+    """Describe the complete dataset of a run, ``made`` just now or before, and remove the run's work."""
+    write_companions(run.output, made)
     run.remove()
 
 

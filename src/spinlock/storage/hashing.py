@@ -36,28 +36,34 @@ def hashed_beside(path: Path) -> Iterator[Callable[[], str]]:
     """Bring a file to disk and take its SHA-256 beside the body, and give the call that waits for it.
 
     The call raises `OSError` where the disk fails; the system tells that once, so it must be called. A body
-    that fails does not wait for the digest.
+    that fails waits for the disk, but not for the digest.
     """
     ended = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="spinlock-sha256") as pool:
-        future = pool.submit(_written_and_hashed, path, ended.is_set)
         try:
-            yield future.result
+            yield pool.submit(_written_and_hashed, path, ended.is_set).result
         finally:
             ended.set()
 
 
 def one_ahead(
-    look: Callable[[Item], bool], items: Sequence[Item]
+    look: Callable[[Item, Callable[[], bool]], bool], items: Sequence[Item]
 ) -> Generator[tuple[Item, bool], None, None]:
-    """Yield each item with what ``look`` says of it, looking at the next one while one is worked on."""
+    """Yield each item with what ``look`` says of it, looking at the next one while one is worked on.
+
+    ``look`` is also given a call that says whether to stop: nobody asks for what it finds then.
+    """
+    ended = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="spinlock-sha256") as pool:
-        ahead = pool.submit(look, items[0]) if items else None
-        for item, following in zip_longest(items, items[1:]):
-            assert ahead is not None
-            found = ahead.result()
-            ahead = None if following is None else pool.submit(look, following)
-            yield item, found
+        try:
+            ahead = pool.submit(look, items[0], ended.is_set) if items else None
+            for item, following in zip_longest(items, items[1:]):
+                assert ahead is not None
+                found = ahead.result()
+                ahead = None if following is None else pool.submit(look, following, ended.is_set)
+                yield item, found
+        finally:
+            ended.set()
 
 
 def forget_cached(path: Path) -> None:

@@ -178,9 +178,9 @@ def require_no_damage(damage: list[Damage], path: Path) -> None:
         )
 
 
-def is_as_committed(shard: ShardFile) -> bool:
+def is_as_committed(shard: ShardFile, stopping: Callable[[], bool] = lambda: False) -> bool:
     """Return whether a shard's file still has the bytes that were read back and found right."""
     try:
-        return file_sha256(shard.path) == shard.sha256
+        return file_sha256(shard.path, stopping) == shard.sha256
     except OSError:
         return False

@@ -15,8 +15,8 @@ from spinlock.execution.executors.outcome import Job, Outcome
 from spinlock.execution.in_flight import most_in_flight
 from spinlock.execution.plan import Plan
 
-WORTH_PROCESSES = 20.0
-"""Core seconds; below this, starting workers costs more than it saves."""
+WORTH_PROCESSES = 100.0
+"""Core seconds as estimated; below this, starting workers costs more than it saves (docs/performance.md)."""
 
 TASK_SECONDS, MOST_TASKS = 300.0, 64
 """An array job has as many tasks as leave each so many core seconds of work, and at most so many."""
