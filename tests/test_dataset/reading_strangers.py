@@ -80,7 +80,7 @@ def examine(path: str) -> dict[str, Any]:
 
     def check() -> None:
         report = validate(path)
-        found.extend(report.failures)
+        found.extend([*report.failures, *report.unchecked])
         told.append(render_validation(report.as_dict()))
 
     def tell() -> None:

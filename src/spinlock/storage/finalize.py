@@ -27,7 +27,10 @@ from spinlock.storage.walk import decode_attribute, group
 class FinalFile:
     """A complete dataset: its path, its size in bytes, the digest it is sealed with.
 
-    Of one file also the SHA-256 of its bytes.
+    Attributes
+    ----------
+    sha256
+        Of the bytes of a dataset that is one file.
     """
 
     path: Path
