@@ -7,8 +7,10 @@ import torch
 
 import tiny
 from spinlock.execution import estimate as estimates
-from spinlock.execution.estimate import applications, calibrate, estimate, extreme_draws
+from spinlock.execution import simulate as simulation
+from spinlock.execution.estimate import Correction, applications, calibrate, estimate, extreme_draws
 from spinlock.execution.plan import make_plan
+from spinlock.execution.simulate import build_operator
 
 
 def plan_of(tmp_path, changes=None, settings=tiny.PLAIN):
@@ -16,6 +18,33 @@ def plan_of(tmp_path, changes=None, settings=tiny.PLAIN):
 
 
 NOISE = {"noise_scale": {"type": "continuous", "bounds": [0.1, 0.2]}}
+
+
+class Counting:
+    """An operator that counts the states it is applied to."""
+
+    def __init__(self, operator):
+        self.operator, self.lockstep, self.applications = operator, operator.lockstep, 0
+
+    def ensemble(self, states, hooks, peers):
+        self.applications += len(states)
+        return self.operator.ensemble(states, hooks, peers)
+
+
+@pytest.mark.parametrize("steps", [1, 16])
+def test_applications_are_those_that_a_rollout_makes(tmp_path, monkeypatch, steps):
+    monkeypatch.setattr(simulation, "build_operator", lambda *words: Counting(build_operator(*words)))
+    locations = {"noise_location": {"type": "choice", "choices": ["state", "hidden", "output"]}}
+    quiet = {"noise_scale": {"type": "choice", "choices": [0.0, 0.1]}}
+    changes = {"simulation.num_timesteps": steps, "parameter_space.stochastic": locations | quiet}
+    plan, seen = plan_of(tmp_path, {**changes, "sampling.total_samples": 40}, tiny.EVERYTHING), set()
+    for draw in plan.draws(0, 40):
+        sample = simulation.simulate(plan, draw, torch.device("cpu"))
+        if (sample.rollout.finite_steps == steps + 1).all():
+            assert sample.operator.applications == applications(plan, draw)
+            values = draw.values
+            seen.add((values["noise_scale"], values["noise_location"], values["normalization"] == "batch"))
+    assert len(seen) >= 9
 
 
 @pytest.mark.parametrize(("steps", "noisy", "silent"), [(1, 2, 1), (15, 30, 15), (16, 48, 32)])
@@ -42,7 +71,7 @@ def test_data_are_the_fields_that_are_stored(tmp_path):
     assert estimate(plan_of(tmp_path, changes)).data_bytes == 3 * (1 + 2 * (1 + 5)) * 16 * 16 * 2
 
 
-def simulation_seconds(plan, correction=1.0):
+def sample_seconds(plan, correction=estimates.TYPICAL):
     return estimate(plan, correction).core_seconds - plan.num_shards * estimates.SHARD_SECONDS
 
 
@@ -51,15 +80,36 @@ def test_costs_grow_with_the_samples_and_memory_does_not(tmp_path):
     few, many = estimate(small), estimate(large)
     assert math.isclose(many.flops, 100 * few.flops, rel_tol=1e-9)
     assert math.isclose(many.data_bytes, 100 * few.data_bytes, rel_tol=1e-9)
-    assert math.isclose(simulation_seconds(large), 100 * simulation_seconds(small), rel_tol=1e-9)
+    assert math.isclose(sample_seconds(large), 100 * sample_seconds(small), rel_tol=1e-9)
     assert many.memory_bytes == few.memory_bytes
     assert many.surveyed == estimates.SURVEYED
 
 
-def test_a_correction_scales_the_time_of_simulating_alone(tmp_path):
+def test_a_correction_scales_the_time_of_starting_and_of_rolling_out(tmp_path):
     plan = plan_of(tmp_path)
-    assert math.isclose(simulation_seconds(plan, 3.0), 3 * simulation_seconds(plan), rel_tol=1e-9)
-    assert estimate(plan, 3.0).flops == estimate(plan).flops
+    typical, slow = estimate(plan), estimate(plan, Correction(start=5.0, rollout=3.0))
+    rollouts = 3 * estimates.rollout_seconds(plan, plan.draw(0), applications(plan, plan.draw(0)), 2)
+    more = 3 * 4 * estimates.START_SECONDS + 2 * rollouts
+    assert math.isclose(slow.core_seconds, typical.core_seconds + more, rel_tol=1e-9)
+    assert slow.flops == typical.flops
+
+
+@pytest.mark.parametrize(
+    ("location", "dropout", "normals"),
+    [
+        ("state", 0.0, 256),
+        ("output", 0.0, 256),
+        ("hidden", 0.0, 3 * 32 * 256),
+        ("state", 0.1, 256 + 3 * 32 * 256),
+    ],
+)
+def test_random_numbers_are_those_of_the_place_where_noise_acts(tmp_path, location, dropout, normals):
+    stochastic = NOISE | {
+        "noise_location": {"type": "choice", "choices": [location]},
+        "dropout_rate": {"type": "choice", "choices": [dropout]},
+    }
+    plan = plan_of(tmp_path, {"parameter_space.stochastic": stochastic})
+    assert estimates.normals_drawn(plan, plan.draw(0)) == normals
 
 
 def test_at_most_32_operators_are_built_and_they_span_the_space(tmp_path):
@@ -71,7 +121,8 @@ def test_at_most_32_operators_are_built_and_they_span_the_space(tmp_path):
     with tiny.unchecked_shapes():
         built, correction = calibrate(plan, chosen[:4], torch.device("cpu"))
     assert built == 4
-    assert correction > 0
+    assert correction.start > 0
+    assert correction.rollout > 0
 
 
 def test_a_calibration_ends_early_when_it_takes_too_long(tmp_path, monkeypatch):

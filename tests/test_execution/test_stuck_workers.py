@@ -88,7 +88,7 @@ def test_auto_is_generous_and_grows_with_the_sample(tmp_path, monkeypatch):
     plan = job_of(tmp_path, 1, 2).plan
     assert longest_silence(plan) == 600
     monkeypatch.setattr(silence, "slowest_seconds", lambda _: 100.0)
-    assert longest_silence(plan) == 2000
+    assert longest_silence(plan) == 4000
     assert longest_silence(job_of(tmp_path, 1, 2, stall=7).plan) == 7
 
 

@@ -293,7 +293,7 @@ def test_noise_acts_at_its_place_alone(location):
     ],
 )
 def test_whether_the_operator_sees_the_noise(options, touches):
-    assert stream(**options).touches_operator == touches
+    assert stream(**options).model.touches_operator == touches
 
 
 def test_half_precision_values_keep_their_format():

@@ -143,9 +143,10 @@ def test_what_lockstep_members_share_is_computed_once_and_counted_for_each():
     assert operator.peers == [[(0, 0, 0), (1, 0, 0)]] + [[(0, 1, 2)] * 3 + [(3, 1, 2)]] * 15
 
 
-def test_lockstep_without_noise_advances_one_state():
+@pytest.mark.parametrize("policy", ["autoregressive", "residual", "convex"])
+def test_lockstep_without_noise_advances_one_state(policy):
     operator = LockstepStub(lambda x, mean: 0.5 * (x + mean))
-    result = run(operator, realizations=3, steps=4, classify=False)
+    result = run(operator, realizations=3, steps=4, policy=policy, classify=False)
     assert operator.peers == [[(0, 0, 0)]] * 4
     assert same(result.frames[0], result.frames[2])
 

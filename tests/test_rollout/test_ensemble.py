@@ -142,10 +142,12 @@ def test_the_shared_first_output_has_the_bits_of_one_computed_for_each(normaliza
 
 def test_the_twin_does_not_use_the_shared_output():
     """It starts elsewhere: a rollout with and without it must apply the operator T times more."""
-    operator, plain = counting(), counting()
-    run(operator, steps=16, realizations=2)
-    run(plain, steps=16, realizations=2, classify=False)
-    assert operator.applications == plain.applications + 16
+    for noise_scale in (0.0, 0.1):
+        operator, plain = counting(), counting()
+        options = {"steps": 16, "realizations": 3, "noise_scale": noise_scale, "noise_location": "output"}
+        run(operator, **options)
+        run(plain, **options, classify=False)
+        assert operator.applications == plain.applications + 16
 
 
 # --- frames ---

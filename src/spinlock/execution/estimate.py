@@ -1,6 +1,5 @@
 """What a plan will cost: operations, bytes, memory, time."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -10,6 +9,7 @@ import torch
 
 from spinlock.execution.plan import Draw, Plan
 from spinlock.execution.simulate import simulate
+from spinlock.execution.stages import StageClock
 from spinlock.operators import families
 from spinlock.rollout.dynamics import SHORTEST
 
@@ -21,8 +21,12 @@ CALIBRATED = 32
 
 CALIBRATION_SECONDS = 10.0
 
-CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, ROW_SECONDS, SHARD_SECONDS = 4e10, 2e7, 4e-4, 1e-2, 0.1
-"""A typical core: convolution rate, keyed normals a second, fixed cost of a step, a sample and a shard."""
+CORE_FLOPS, CORE_NORMALS, STEP_SECONDS, START_SECONDS = 8e10, 5e7, 4e-4, 5e-3
+"""A typical core: convolution rate, keyed normals a second, fixed cost of an application, and the time that a
+sample's operator and initial condition take."""
+
+STORED_BYTE_SECONDS, SHARD_SECONDS = 1e-8, 0.03
+"""Time to encode, write and join a byte of the fields, and fixed cost of a shard."""
 
 FEATURE_SECONDS, FEATURE_VALUE_SECONDS = 5e-3, 1.2e-7
 """Time that the features of a trajectory take on such a core: fixed, and for each value of its frames."""
@@ -71,12 +75,14 @@ class Estimate:
 def applications(plan: Plan, draw: Draw) -> int:
     """Return how often a sample's operator is applied: M·T, and T more for the twin.
 
-    Without noise all realizations are one, unless batch normalization has them advance together.
+    Without noise all realizations are one. Where it stays outside the operator, the first step is computed
+    once for all.
     """
     simulation = plan.config.simulation
     steps = simulation.num_timesteps
-    identical = draw.noise.silent and draw.values.get("normalization") != "batch"
-    return ((1 if identical else simulation.num_realizations) + (steps >= SHORTEST)) * steps
+    distinct = 1 if draw.noise.silent else simulation.num_realizations
+    shared = 0 if draw.noise.touches_operator else distinct - 1
+    return (distinct + (steps >= SHORTEST)) * steps - shared
 
 
 def application_flops(plan: Plan, draw: Draw) -> int:
@@ -98,22 +104,43 @@ def feature_seconds(plan: Plan, draw: Draw) -> float:
     return trajectories + PROBED * application_flops(plan, draw) / CORE_FLOPS
 
 
-def predicted_seconds(plan: Plan, draw: Draw, count: int) -> float:
-    """Return the time that ``count`` applications take on a typical core, with noise and bookkeeping."""
-    normals = plan.config.simulation.num_channels * draw.grid_size**2
-    step = application_flops(plan, draw) / CORE_FLOPS + normals / CORE_NORMALS + STEP_SECONDS
-    return ROW_SECONDS + count * step
+def normals_drawn(plan: Plan, draw: Draw) -> int:
+    """Return how many random numbers a realization draws in a step."""
+    noise, options = draw.noise, draw.operator_options
+    field = plan.config.simulation.num_channels * draw.grid_size**2
+    hidden = families[draw.family].hidden_width(**options) * options.get("num_layers", 1) * draw.grid_size**2
+    outside = noise.noise_scale > 0 and noise.noise_location != "hidden"
+    inside = (noise.noise_scale > 0 and not outside) + (noise.dropout_rate > 0)
+    return outside * field + inside * hidden
+
+
+def rollout_seconds(plan: Plan, draw: Draw, count: int, noisy: int) -> float:
+    """Return the time that ``count`` applications and the noise of ``noisy`` steps take on a typical core."""
+    application = application_flops(plan, draw) / CORE_FLOPS + STEP_SECONDS
+    return count * application + noisy * normals_drawn(plan, draw) / CORE_NORMALS
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Measured over predicted time, of making operators and initial conditions, and of rollouts."""
+
+    start: float = 1.0
+    rollout: float = 1.0
+
+
+TYPICAL = Correction()
+"""This machine is the typical one."""
 
 
 @dataclass(frozen=True)
 class _Cost:
-    """What one draw costs: its network, operations of all applications, seconds, features, side, memory."""
+    """What one draw costs: its network, operations of all applications, seconds, side, bytes."""
 
     architecture: tuple[object, ...]
     flops: int
-    seconds: float
+    rollout_seconds: float
     feature_seconds: float
-    grid_size: int
+    field_bytes: int
     hidden_bytes: int
 
 
@@ -128,41 +155,48 @@ def _survey(plan: Plan) -> list[_Cost]:
 
 
 def _cost(plan: Plan, draw: Draw) -> _Cost:
-    count = applications(plan, draw)
+    count, simulation = applications(plan, draw), plan.config.simulation
+    noisy = simulation.num_realizations * simulation.num_timesteps
+    frames = 1 + simulation.num_realizations * (1 + len(plan.timesteps))
+    frame_bytes = simulation.num_channels * np.dtype(plan.layout.storage_precision.dtype).itemsize
     return _Cost(
         architecture=_architecture(draw),
         flops=application_flops(plan, draw) * count,
-        seconds=predicted_seconds(plan, draw, count),
+        rollout_seconds=rollout_seconds(plan, draw, count, noisy),
         feature_seconds=feature_seconds(plan, draw),
-        grid_size=draw.grid_size,
+        field_bytes=frames * frame_bytes * draw.grid_size**2,
         hidden_bytes=_hidden_bytes(plan, draw),
     )
 
 
-def estimate(plan: Plan, correction: float = 1.0) -> Estimate:
-    """Return what a plan costs, from its first draws and a typical core, times a measured correction."""
+def estimate(plan: Plan, correction: Correction = TYPICAL) -> Estimate:
+    """Return what a plan costs, from its first draws and a typical core, times a measured correction.
+
+    The time of features is corrected as that of rollouts, the time of storing not at all.
+    """
     surveyed = _survey(plan)
     scale = plan.total_samples / len(surveyed)
-    frames = 1 + plan.config.simulation.num_realizations * (1 + len(plan.timesteps))
-    frame_bytes = plan.config.simulation.num_channels * np.dtype(plan.layout.storage_precision.dtype).itemsize
+    data_bytes = scale * sum(cost.field_bytes for cost in surveyed) + plan.total_samples * plan.feature_bytes
+    computing = scale * sum(cost.rollout_seconds + cost.feature_seconds for cost in surveyed)
     return Estimate(
         architectures=len({cost.architecture for cost in surveyed}),
         surveyed=len(surveyed),
         flops=scale * sum(cost.flops for cost in surveyed),
-        data_bytes=scale * sum(frames * frame_bytes * cost.grid_size**2 for cost in surveyed)
-        + plan.total_samples * plan.feature_bytes,
+        data_bytes=data_bytes,
         memory_bytes=PROCESS_BYTES
         + 3 * plan.row_bytes
         + _kept_bytes(plan)
         + max(cost.hidden_bytes for cost in surveyed),
         core_seconds=plan.num_shards * SHARD_SECONDS
-        + scale * correction * sum(cost.seconds + cost.feature_seconds for cost in surveyed),
+        + data_bytes * STORED_BYTE_SECONDS
+        + plan.total_samples * START_SECONDS * correction.start
+        + computing * correction.rollout,
     )
 
 
 def slowest_seconds(plan: Plan) -> float:
     """Return the time that the costliest of the first samples takes on a typical core, with its features."""
-    return max(cost.seconds + cost.feature_seconds for cost in _survey(plan))
+    return START_SECONDS + max(cost.rollout_seconds + cost.feature_seconds for cost in _survey(plan))
 
 
 def _architecture(draw: Draw) -> tuple[object, ...]:
@@ -197,21 +231,25 @@ def extreme_draws(plan: Plan) -> list[Draw]:
     return list(chosen.values())[:CALIBRATED]
 
 
-def calibrate(plan: Plan, draws: Iterable[Draw], device: torch.device) -> tuple[int, float]:
-    """Return how many operators were built, and measured over predicted time of two steps of each.
+def calibrate(plan: Plan, draws: Iterable[Draw], device: torch.device) -> tuple[int, Correction]:
+    """Return how many operators were built, and what making them and two steps of each took.
 
     Ends early after `CALIBRATION_SECONDS`.
     """
-    measured = predicted = 0.0
+    starting = rolling = predicted = 0.0
     built = 0
     for draw in draws:
-        start = time.perf_counter()
-        simulate(plan, draw, device, num_timesteps=2, num_realizations=1, keep=(), classify=False)
-        elapsed = time.perf_counter() - start
+        clock = StageClock()
+        simulate(
+            plan, draw, device, num_timesteps=2, num_realizations=1, keep=(), classify=False, clock=clock
+        )
         built += 1
         if built > 1:  # the first one pays for loading
-            measured += elapsed
-            predicted += predicted_seconds(plan, draw, 2)
-        if measured > CALIBRATION_SECONDS:
+            rolling += clock.seconds["rollout"]
+            starting += sum(clock.seconds.values()) - clock.seconds["rollout"]
+            predicted += rollout_seconds(plan, draw, 2, 2)
+        if starting + rolling > CALIBRATION_SECONDS:
             break
-    return built, measured / predicted if predicted else 1.0
+    if not predicted:
+        return built, TYPICAL
+    return built, Correction(starting / ((built - 1) * START_SECONDS), rolling / predicted)

@@ -67,6 +67,11 @@ class NoiseModel:
         return self.noise_scale == 0 and self.dropout_rate == 0
 
     @property
+    def touches_operator(self) -> bool:
+        """Whether the operator's result depends on the realization even from a shared state."""
+        return bool(self.dropout_rate) or (self.noise_scale > 0 and self.noise_location != "output")
+
+    @property
     def regime(self) -> str:
         """The noise regime: ``none`` without noise, else ``low`` < 0.01 ≤ ``medium`` < 0.1 ≤ ``high``."""
         if self.noise_scale == 0:
@@ -202,12 +207,6 @@ class NoiseStream:
         if self.model.dropout_rate:
             x = x * self._dropout_mask(layer, x, step).to(x.dtype)
         return x
-
-    @property
-    def touches_operator(self) -> bool:
-        """Whether the operator's result depends on the realization even from a shared state."""
-        model = self.model
-        return bool(model.dropout_rate) or (model.noise_scale > 0 and model.noise_location != "output")
 
     def _perturb(self, x: Tensor, step: int, site: int) -> Tensor:
         amplitude = self.model.amplitude(step)

@@ -270,14 +270,25 @@ class _Run:
             if not states:
                 return
             checkpoint()
-            outputs = self._apply(states, step)
-            advanced = {
-                m: self._policy(x, self._stream(m).output(outputs[m], step)) for m, x in states.items()
-            }
+            advanced = self._advance(states, self._apply(states, step), step)
             states = self._settle(step + 1, num_timesteps, states, advanced)
 
     def _stream(self, member: int) -> NoiseStream:
         return self._streams[0 if member == TWIN else member]
+
+    def _advance(self, states: dict[int, Tensor], outputs: dict[int, Tensor], step: int) -> dict[int, Tensor]:
+        """Return the next state of every member; those whose state and output are one tensor keep one."""
+        made: dict[
+            tuple[int, int], tuple[Tensor, Tensor]
+        ] = {}  # holds y: what is gone gives its id to others
+        advanced = {}
+        for m, x in states.items():
+            y = self._stream(m).output(outputs[m], step)
+            key = id(x), id(y)
+            if key not in made:
+                made[key] = y, self._policy(x, y)
+            advanced[m] = made[key][1]
+        return advanced
 
     def _settle(
         self, frame: int, last: int, before: dict[int, Tensor], after: dict[int, Tensor]
@@ -296,14 +307,16 @@ class _Run:
         members = list(states)
         seen = [self._stream(m).state(x, step) for m, x in states.items()]
         hooks = [self._stream(m).inside(step) for m in members]
-        untouched = not any(self._stream(m).touches_operator for m in members)
-        if untouched and step == 0 and len(members) == 1 and not self._operator.lockstep:
-            if not self._first_output:  # O(x₀), evaluated once while all realizations share their state
-                self._first_output += self._operator.ensemble(seen, hooks, [[0]])
+        untouched = not any(self._stream(m).model.touches_operator for m in members)
+        shared = untouched and step == 0 and not self._operator.lockstep
+        if shared and self._first_output:  # O(x₀), evaluated once while all realizations share their state
             return {members[0]: self._first_output[0]}
         peers = [_peers(members, m) for m in members]
         apply = self._apply_distinct if untouched else self._operator.ensemble
-        return dict(zip(members, apply(seen, hooks, peers), strict=True))
+        outputs = apply(seen, hooks, peers)
+        if shared:
+            self._first_output.append(outputs[0])
+        return dict(zip(members, outputs, strict=True))
 
     def _apply_distinct(
         self,
@@ -311,9 +324,10 @@ class _Run:
         hooks: list[Callable[[int, Tensor], Tensor]],
         peers: list[list[int]],
     ) -> list[Tensor]:
-        """Return O of each state; a tensor that several members share (x₀ in lockstep) is computed once.
+        """Return O of each state; a tensor that several members share is computed once.
 
-        It still counts among the peers as often as it stands there, so the bits are the same.
+        In lockstep these are all members in the first step, and in every step where there is no noise. It
+        still counts among the peers as often as it stands there, so the bits are the same.
         """
         places: dict[int, int] = {}
         place = [places.setdefault(id(x), len(places)) for x in seen]

@@ -15,7 +15,7 @@ from spinlock.execution.executors.outcome import Job, Outcome
 from spinlock.execution.in_flight import most_in_flight
 from spinlock.execution.plan import Plan
 
-WORTH_PROCESSES = 100.0
+WORTH_PROCESSES = 50.0
 """Core seconds as estimated; below this, starting workers costs more than it saves (docs/performance.md)."""
 
 TASK_SECONDS, MOST_TASKS = 300.0, 64

@@ -19,7 +19,7 @@ from spinlock.execution.plan import Plan
 SHORTEST_SILENCE = 600.0
 """Seconds that ``auto`` allows at least; a worker that starts is allowed as much whatever is configured."""
 
-MARGIN = 20.0
+MARGIN = 40.0
 """``auto`` allows so many times what the costliest sample takes on a typical core."""
 
 POLLED_SECONDS = 0.25
