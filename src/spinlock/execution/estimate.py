@@ -134,7 +134,7 @@ TYPICAL = Correction()
 
 @dataclass(frozen=True)
 class _Cost:
-    """What one draw costs: its network, operations of all applications, seconds, side, bytes."""
+    """What one draw costs: its network, operations of all applications, seconds, bytes."""
 
     architecture: tuple[object, ...]
     flops: int

@@ -278,9 +278,7 @@ class _Run:
 
     def _advance(self, states: dict[int, Tensor], outputs: dict[int, Tensor], step: int) -> dict[int, Tensor]:
         """Return the next state of every member; those whose state and output are one tensor keep one."""
-        made: dict[
-            tuple[int, int], tuple[Tensor, Tensor]
-        ] = {}  # holds y: what is gone gives its id to others
+        made: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # keeps y: a freed tensor's id may come again
         advanced = {}
         for m, x in states.items():
             y = self._stream(m).output(outputs[m], step)
